@@ -1,0 +1,154 @@
+/* dispatch.c - which instruction sets this build has, which of them CPU *and OS* can run, which one is active.
+ *
+ * Built with the platform's baseline flags only. The CPU is asked directly (cpuid + XGETBV, or the kernel's HWCAP):
+ * __builtin_cpu_supports answers 0 under some compilers without saying so.
+ */
+#include "rgz.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define RGZ_X86 1
+#ifdef _MSC_VER
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#endif
+
+#define RGZ_CONCAT_(a, b) a##b
+#define RGZ_CONCAT(a, b) RGZ_CONCAT_(a, b)
+
+/* setup.py defines RGZ_HAVE_<ISA> for every set whose files the compiler took. */
+extern const rgz_kernels rgz_table_generic;
+#ifdef RGZ_HAVE_AVX2
+extern const rgz_kernels rgz_table_avx2;
+#endif
+#ifdef RGZ_HAVE_AVX512
+extern const rgz_kernels rgz_table_avx512;
+#endif
+#ifdef RGZ_HAVE_NEON
+extern const rgz_kernels rgz_table_neon;
+#endif
+
+#ifdef RGZ_X86
+static void cpuid(int leaf, int sub, unsigned r[4]) {
+#ifdef _MSC_VER
+    __cpuidex((int *)r, leaf, sub);
+#else
+    __cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
+#endif
+}
+
+/* Register files that the OS saves on a context switch (XCR0): 6 = SSE+AVX, 0xe6 = those and AVX-512's. */
+static uint64_t saved_registers(void) {
+    unsigned r[4];
+    cpuid(1, 0, r);
+    if (!(r[2] >> 27 & 1)) return 0;
+#ifdef _MSC_VER
+    return _xgetbv(0);
+#else
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+#endif
+}
+
+static int can_avx2(void) {
+    unsigned r[4];
+    cpuid(0, 0, r);
+    if (r[0] < 7) return 0;
+    cpuid(1, 0, r);
+    int fma = r[2] >> 12 & 1, f16c = r[2] >> 29 & 1;
+    cpuid(7, 0, r);
+    int avx2 = r[1] >> 5 & 1;
+    return fma && f16c && avx2 && (saved_registers() & 6) == 6;
+}
+
+static int can_avx512(void) {
+    unsigned r[4];
+    if (!can_avx2()) return 0;
+    cpuid(7, 0, r);
+    unsigned f = r[1] >> 16 & 1, dq = r[1] >> 17 & 1, bw = r[1] >> 30 & 1, vl = r[1] >> 31 & 1;
+    return f && dq && bw && vl && (saved_registers() & 0xe6) == 0xe6;
+}
+#else
+static int can_avx2(void) { return 0; }
+static int can_avx512(void) { return 0; }
+#endif
+
+static int always(void) { return 1; }
+
+static const struct {
+    const char *name;
+    const rgz_kernels *table;
+    int (*can_run)(void);
+} isas[] = {
+    {"generic", &rgz_table_generic, always},
+#ifdef RGZ_HAVE_NEON /* part of the armv8-a baseline */
+    {"neon", &rgz_table_neon, always},
+#else
+    {"neon", NULL, always},
+#endif
+#ifdef RGZ_HAVE_AVX2
+    {"avx2", &rgz_table_avx2, can_avx2},
+#else
+    {"avx2", NULL, can_avx2},
+#endif
+#ifdef RGZ_HAVE_AVX512
+    {"avx512", &rgz_table_avx512, can_avx512},
+#else
+    {"avx512", NULL, can_avx512},
+#endif
+};
+enum { N_ISAS = sizeof isas / sizeof isas[0] };
+
+static int active = -1; /* set once, while the binding is imported */
+
+const char *rgz_isa_name(int isa) { return isa >= 0 && isa < N_ISAS ? isas[isa].name : NULL; }
+int rgz_isa_compiled(int isa) { return isa >= 0 && isa < N_ISAS && isas[isa].table; }
+int rgz_isa_usable(int isa) { return rgz_isa_compiled(isa) && isas[isa].can_run(); }
+
+int rgz_isa_best(void) {
+    int best = 0;
+    for (int i = 0; i < N_ISAS; i++)
+        if (rgz_isa_usable(i)) best = i;
+    return best;
+}
+
+int rgz_isa_select(int isa) {
+    if (!rgz_isa_usable(isa)) return 0;
+    active = isa;
+    return 1;
+}
+
+int rgz_isa_active(void) {
+    if (active < 0) active = rgz_isa_best();
+    return active;
+}
+
+const rgz_kernels *rgz_active(void) { return isas[rgz_isa_active()].table; }
+
+int rgz_openmp(void) {
+#ifdef _OPENMP
+    return _OPENMP;
+#else
+    return 0;
+#endif
+}
+
+int rgz_max_threads(void) {
+#ifdef _OPENMP
+    return omp_get_num_procs();
+#else
+    return 1;
+#endif
+}
+
+/* queries^T and d_out^T, scores and their gradient, dq, and four vectors: see attention.c */
+rgz_int rgz_attention_scratch_floats(rgz_int head_size) {
+    const rgz_int block = RGZ_ATTENTION_BLOCK;
+    return 3 * head_size * block + 2 * block * block + 4 * block;
+}

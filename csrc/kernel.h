@@ -1,0 +1,50 @@
+/* kernel.h - what every kernel file includes: the vector operations of the instruction set that it is being
+ * compiled for, the names of its functions, and the threads' small conveniences.
+ */
+#ifndef RGZ_KERNEL_H
+#define RGZ_KERNEL_H
+
+#include <math.h>
+#include <string.h>
+
+#include "rgz.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#define RGZ_THREAD() omp_get_thread_num()
+#else
+#define RGZ_THREAD() 0
+#endif
+
+#ifdef _MSC_VER
+#define RGZ_INLINE static __forceinline
+#define RGZ_RESTRICT __restrict
+#else
+#define RGZ_INLINE static inline __attribute__((always_inline))
+#define RGZ_RESTRICT restrict
+#endif
+
+#define RGZ_CONCAT_(a, b) a##b
+#define RGZ_CONCAT(a, b) RGZ_CONCAT_(a, b)
+#define RGZ_FN(name) RGZ_CONCAT(RGZ_CONCAT(name, _), RGZ_ISA) /* layernorm_forward -> layernorm_forward_avx2 */
+
+#define RGZ_KERNEL(name, arguments) void RGZ_FN(name) arguments;
+#include "kernels.def"
+#undef RGZ_KERNEL
+
+/* setup.py passes -DRGZ_VEC_HEADER="simd/vec_avx2.h" */
+#include RGZ_VEC_HEADER
+#include "simd/vmath.h"
+
+RGZ_INLINE rgz_int rgz_min(rgz_int a, rgz_int b) { return a < b ? a : b; }
+RGZ_INLINE rgz_int rgz_max(rgz_int a, rgz_int b) { return a > b ? a : b; }
+RGZ_INLINE rgz_int rgz_blocks(rgz_int n, rgz_int block) { return (n + block - 1) / block; }
+
+/* A loop over n floats in vectors, the last one partial: body sees i and the count of live lanes `live`. */
+#define RGZ_FOR_VECTORS(i, live, n) \
+    for (rgz_int i = 0, live; i < (n) && (live = rgz_min(VLEN, (n) - i), 1); i += VLEN)
+
+/* Elementwise kernels give threads whole chunks of this many floats: 16 KiB, so that no cache line is shared. */
+#define RGZ_CHUNK 4096
+
+#endif

@@ -1,0 +1,92 @@
+/* linear.c - the affine map of a layer, its gradients, and plain matrix product.
+ *
+ *   y[r,o] = sum_i x[r,i] weight[o,i] + bias[o] + residual[r,o]
+ *   dx = dy weight,  dweight += dy^T x,  dbias[o] += sum_r dy[r,o]
+ *
+ * Shapes: x (rows, in); y, dy, residual (rows, out); weight (out, in); bias (out). bias and residual may be NULL;
+ * residual may be y itself. Backward WRITES dx and ADDS to dweight and dbias, each of which may be NULL.
+ * Threads: tiles of the outputs, one queue; same bits for any n_threads.
+ */
+#include "tiles.h"
+
+/* Few rows (a token being generated): bound by reading weight once, so each output is a dot product over a row of
+ * weight, for all rows of x at once. */
+#define FEW_ROWS 4
+
+RGZ_INLINE void few_rows(const int count, float *y, const float *x, const float *weight, const float *bias,
+                         const float *residual, rgz_int in, rgz_int out, rgz_int o) {
+    vf even[FEW_ROWS], odd[FEW_ROWS];
+    const float *w = weight + o * in;
+#pragma GCC unroll 4
+    for (int r = 0; r < count; r++) even[r] = odd[r] = vf_zero();
+    rgz_int i = 0;
+    for (; i + 2 * VLEN <= in; i += 2 * VLEN) {
+        vf w0 = vf_load(w + i), w1 = vf_load(w + i + VLEN);
+#pragma GCC unroll 4
+        for (int r = 0; r < count; r++) {
+            even[r] = vf_fma(w0, vf_load(x + r * in + i), even[r]);
+            odd[r] = vf_fma(w1, vf_load(x + r * in + i + VLEN), odd[r]);
+        }
+    }
+    for (; i < in; i += VLEN) {
+        const rgz_int live = rgz_min(VLEN, in - i);
+        vf w0 = vf_load_n(w + i, live);
+#pragma GCC unroll 4
+        for (int r = 0; r < count; r++) even[r] = vf_fma(w0, vf_load_n(x + r * in + i, live), even[r]);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < count; r++) {
+        float sum = vf_sum(vf_add(even[r], odd[r]));
+        if (bias) sum += bias[o];
+        if (residual) sum += residual[r * out + o];
+        y[r * out + o] = sum;
+    }
+}
+
+void RGZ_FN(linear_forward)(float *y, const float *x, const float *weight, const float *bias, const float *residual,
+                            rgz_int rows, rgz_int in, rgz_int out, int n_threads) {
+    if (rows <= FEW_ROWS) {
+#pragma omp parallel for num_threads(n_threads) schedule(static) if (in * out > 65536)
+        for (rgz_int o = 0; o < out; o++) switch (rows) {
+                case 1: few_rows(1, y, x, weight, bias, residual, in, out, o); break;
+                case 2: few_rows(2, y, x, weight, bias, residual, in, out, o); break;
+                case 3: few_rows(3, y, x, weight, bias, residual, in, out, o); break;
+                case 4: few_rows(4, y, x, weight, bias, residual, in, out, o); break;
+            }
+        return;
+    }
+    const tiling t = tile(rows, out);
+#pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
+    for (rgz_int i = 0; i < t.count; i++) linear_tile(tile_at(&t, i), y, x, weight, bias, residual, in, out);
+}
+
+void RGZ_FN(linear_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                             const float *weight, rgz_int rows, rgz_int in, rgz_int out, int n_threads) {
+    rgz_gemm_fn *gemm = tile_gemm();
+    const tiling tx = tile(rows, in), tw = tile(out, in), tb = tile(1, out);
+    const rgz_int n_x = dx ? tx.count : 0, n_w = dweight ? tw.count : 0, n_b = dbias ? tb.count : 0;
+#pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
+    for (rgz_int i = 0; i < n_w + n_x + n_b; i++) {
+        if (i < n_w) { /* the longest sums first */
+            tile_place p = tile_at(&tw, i);
+            gemm(1, 0, p.rows, p.cols, rows, dy + p.row, out, x + p.col, in, dweight + p.row * in + p.col, in, 1);
+        } else if (i < n_w + n_x) {
+            tile_place p = tile_at(&tx, i - n_w);
+            gemm(0, 0, p.rows, p.cols, out, dy + p.row * out, out, weight + p.col, in, dx + p.row * in + p.col, in, 0);
+        } else {
+            tile_place p = tile_at(&tb, i - n_w - n_x);
+            bias_gradient(dbias, dy, rows, out, p.col, p.cols);
+        }
+    }
+}
+
+/* c (m,n) = a (m,k) b (k,n) */
+void RGZ_FN(matmul)(float *c, const float *a, const float *b, rgz_int m, rgz_int k, rgz_int n, int n_threads) {
+    rgz_gemm_fn *gemm = tile_gemm();
+    const tiling t = tile(m, n);
+#pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
+    for (rgz_int i = 0; i < t.count; i++) {
+        tile_place p = tile_at(&t, i);
+        gemm(0, 0, p.rows, p.cols, k, a + p.row * k, k, b + p.col, n, c + p.row * n + p.col, n, 0);
+    }
+}

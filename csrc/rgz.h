@@ -1,0 +1,54 @@
+/* rgz.h - everything the outside may call: the table of kernels, its dispatch, the borrowed sgemm.
+ *
+ * csrc knows neither Python nor NumPy nor which BLAS it calls. The list of kernels is kernels.def; this
+ * header turns it into one struct of function pointers, and every instruction set fills one such struct.
+ */
+#ifndef RGZ_H
+#define RGZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef ptrdiff_t rgz_int;
+
+typedef struct rgz_kernels {
+#define RGZ_KERNEL(name, arguments) void (*name) arguments;
+#include "kernels.def"
+#undef RGZ_KERNEL
+} rgz_kernels;
+
+/* Instruction sets, weakest first. rgz_isa_name(i) is NULL past the last one. */
+const char *rgz_isa_name(int isa);
+int rgz_isa_compiled(int isa);  /* this build has kernels for it */
+int rgz_isa_usable(int isa);    /* compiled, and CPU and OS can run it */
+int rgz_isa_best(void);         /* the strongest usable one */
+int rgz_isa_active(void);       /* the one rgz_active() serves */
+int rgz_isa_select(int isa);    /* 1 if it is now active, 0 if it is not usable */
+const rgz_kernels *rgz_active(void);
+
+/* Fortran sgemm, borrowed from the program that loads us. Without one (address NULL) rgz's own C sgemm does the same
+ * work more slowly. */
+void rgz_set_sgemm(void *address);
+int rgz_has_sgemm(void);
+
+/* Attention works on blocks of RGZ_ATTENTION_BLOCK queries x keys; each thread needs this much scratch. */
+#define RGZ_ATTENTION_BLOCK 64
+rgz_int rgz_attention_scratch_floats(rgz_int head_size);
+
+/* Rows per block of the fixed partial sums in the norm and bias gradients. */
+#define RGZ_ROW_BLOCK 64
+
+/* Floats per block of the fixed partial sums in squared_norm. */
+#define RGZ_NORM_BLOCK 65536
+
+int rgz_openmp(void); /* the OpenMP version this was built with, 0 if without */
+int rgz_max_threads(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,58 @@
+/* vec_avx2.h - the vector operations in AVX2 + FMA: eight lanes. Meaning of each: vec_generic.h. */
+#include <immintrin.h>
+
+#define VLEN 8
+typedef __m256 vf;
+
+RGZ_INLINE vf vf_set1(float x) { return _mm256_set1_ps(x); }
+RGZ_INLINE vf vf_zero(void) { return _mm256_setzero_ps(); }
+RGZ_INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
+RGZ_INLINE void vf_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
+
+RGZ_INLINE __m256i vf_lanes_below(rgz_int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+RGZ_INLINE vf vf_load_n(const float *p, rgz_int n) {
+    return n >= VLEN ? vf_load(p) : _mm256_maskload_ps(p, vf_lanes_below(n));
+}
+RGZ_INLINE void vf_store_n(float *p, vf v, rgz_int n) {
+    if (n >= VLEN)
+        vf_store(p, v);
+    else
+        _mm256_maskstore_ps(p, vf_lanes_below(n), v);
+}
+RGZ_INLINE vf vf_keep_n(vf v, vf otherwise, rgz_int n) {
+    return n >= VLEN ? v : _mm256_blendv_ps(otherwise, v, _mm256_castsi256_ps(vf_lanes_below(n)));
+}
+
+RGZ_INLINE vf vf_add(vf x, vf y) { return _mm256_add_ps(x, y); }
+RGZ_INLINE vf vf_sub(vf x, vf y) { return _mm256_sub_ps(x, y); }
+RGZ_INLINE vf vf_mul(vf x, vf y) { return _mm256_mul_ps(x, y); }
+RGZ_INLINE vf vf_div(vf x, vf y) { return _mm256_div_ps(x, y); }
+RGZ_INLINE vf vf_sqrt(vf x) { return _mm256_sqrt_ps(x); }
+RGZ_INLINE vf vf_max(vf x, vf y) { return _mm256_max_ps(x, y); }
+RGZ_INLINE vf vf_min(vf x, vf y) { return _mm256_min_ps(x, y); }
+RGZ_INLINE vf vf_fma(vf x, vf y, vf z) { return _mm256_fmadd_ps(x, y, z); }
+RGZ_INLINE vf vf_fnma(vf x, vf y, vf z) { return _mm256_fnmadd_ps(x, y, z); }
+RGZ_INLINE vf vf_round(vf x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+RGZ_INLINE vf vf_if_less(vf x, vf y, vf a, vf b) {
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
+}
+RGZ_INLINE vf vf_scale2(vf x, vf n) {
+    __m256i bits = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(x, _mm256_castsi256_ps(bits));
+}
+RGZ_INLINE float vf_sum(vf v) {
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+RGZ_INLINE float vf_max_lane(vf v) {
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+
+/* 12 accumulators + 2 of b + 1 of a = 15 of 16 registers */
+#define MM_ROWS 6
+#define MM_VECTORS 2

@@ -1,0 +1,45 @@
+/* vec_avx512.h - the vector operations in AVX-512 F+DQ+BW+VL: sixteen lanes. Meaning of each: vec_generic.h. */
+#include <immintrin.h>
+
+#define VLEN 16
+typedef __m512 vf;
+
+RGZ_INLINE vf vf_set1(float x) { return _mm512_set1_ps(x); }
+RGZ_INLINE vf vf_zero(void) { return _mm512_setzero_ps(); }
+RGZ_INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+RGZ_INLINE void vf_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
+
+RGZ_INLINE __mmask16 vf_lanes_below(rgz_int n) { return (__mmask16)((1u << n) - 1u); } /* 0 <= n <= 16 */
+RGZ_INLINE vf vf_load_n(const float *p, rgz_int n) {
+    return n >= VLEN ? vf_load(p) : _mm512_maskz_loadu_ps(vf_lanes_below(n), p);
+}
+RGZ_INLINE void vf_store_n(float *p, vf v, rgz_int n) {
+    if (n >= VLEN)
+        vf_store(p, v);
+    else
+        _mm512_mask_storeu_ps(p, vf_lanes_below(n), v);
+}
+RGZ_INLINE vf vf_keep_n(vf v, vf otherwise, rgz_int n) {
+    return n >= VLEN ? v : _mm512_mask_blend_ps(vf_lanes_below(n), otherwise, v);
+}
+
+RGZ_INLINE vf vf_add(vf x, vf y) { return _mm512_add_ps(x, y); }
+RGZ_INLINE vf vf_sub(vf x, vf y) { return _mm512_sub_ps(x, y); }
+RGZ_INLINE vf vf_mul(vf x, vf y) { return _mm512_mul_ps(x, y); }
+RGZ_INLINE vf vf_div(vf x, vf y) { return _mm512_div_ps(x, y); }
+RGZ_INLINE vf vf_sqrt(vf x) { return _mm512_sqrt_ps(x); }
+RGZ_INLINE vf vf_max(vf x, vf y) { return _mm512_max_ps(x, y); }
+RGZ_INLINE vf vf_min(vf x, vf y) { return _mm512_min_ps(x, y); }
+RGZ_INLINE vf vf_fma(vf x, vf y, vf z) { return _mm512_fmadd_ps(x, y, z); }
+RGZ_INLINE vf vf_fnma(vf x, vf y, vf z) { return _mm512_fnmadd_ps(x, y, z); }
+RGZ_INLINE vf vf_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+RGZ_INLINE vf vf_if_less(vf x, vf y, vf a, vf b) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), b, a);
+}
+RGZ_INLINE vf vf_scale2(vf x, vf n) { return _mm512_scalef_ps(x, n); }
+RGZ_INLINE float vf_sum(vf v) { return _mm512_reduce_add_ps(v); }
+RGZ_INLINE float vf_max_lane(vf v) { return _mm512_reduce_max_ps(v); }
+
+/* 24 accumulators + 2 of b + 1 of a = 27 of 32 registers */
+#define MM_ROWS 12
+#define MM_VECTORS 2

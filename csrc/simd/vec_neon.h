@@ -1,0 +1,56 @@
+/* vec_neon.h - the vector operations in AArch64 NEON: four lanes. Meaning of each: vec_generic.h. */
+#include <arm_neon.h>
+
+#define VLEN 4
+typedef float32x4_t vf;
+
+RGZ_INLINE vf vf_set1(float x) { return vdupq_n_f32(x); }
+RGZ_INLINE vf vf_zero(void) { return vdupq_n_f32(0.0f); }
+RGZ_INLINE vf vf_load(const float *p) { return vld1q_f32(p); }
+RGZ_INLINE void vf_store(float *p, vf v) { vst1q_f32(p, v); }
+
+RGZ_INLINE vf vf_load_n(const float *p, rgz_int n) {
+    if (n >= VLEN) return vf_load(p);
+    float lanes[VLEN] = {0.0f, 0.0f, 0.0f, 0.0f};
+    for (rgz_int l = 0; l < n; l++) lanes[l] = p[l];
+    return vld1q_f32(lanes);
+}
+RGZ_INLINE void vf_store_n(float *p, vf v, rgz_int n) {
+    if (n >= VLEN) {
+        vf_store(p, v);
+        return;
+    }
+    float lanes[VLEN];
+    vst1q_f32(lanes, v);
+    for (rgz_int l = 0; l < n; l++) p[l] = lanes[l];
+}
+RGZ_INLINE vf vf_keep_n(vf v, vf otherwise, rgz_int n) {
+    static const uint32_t index[VLEN] = {0, 1, 2, 3};
+    if (n >= VLEN) return v;
+    return vbslq_f32(vcltq_u32(vld1q_u32(index), vdupq_n_u32((uint32_t)n)), v, otherwise);
+}
+
+RGZ_INLINE vf vf_add(vf x, vf y) { return vaddq_f32(x, y); }
+RGZ_INLINE vf vf_sub(vf x, vf y) { return vsubq_f32(x, y); }
+RGZ_INLINE vf vf_mul(vf x, vf y) { return vmulq_f32(x, y); }
+RGZ_INLINE vf vf_div(vf x, vf y) { return vdivq_f32(x, y); }
+RGZ_INLINE vf vf_sqrt(vf x) { return vsqrtq_f32(x); }
+RGZ_INLINE vf vf_max(vf x, vf y) { return vbslq_f32(vcgtq_f32(x, y), x, y); } /* NaN as in vec_generic.h */
+RGZ_INLINE vf vf_min(vf x, vf y) { return vbslq_f32(vcltq_f32(x, y), x, y); }
+RGZ_INLINE vf vf_fma(vf x, vf y, vf z) { return vfmaq_f32(z, x, y); }
+RGZ_INLINE vf vf_fnma(vf x, vf y, vf z) { return vfmsq_f32(z, x, y); }
+RGZ_INLINE vf vf_round(vf x) { return vrndnq_f32(x); }
+RGZ_INLINE vf vf_if_less(vf x, vf y, vf a, vf b) { return vbslq_f32(vcltq_f32(x, y), a, b); }
+RGZ_INLINE vf vf_scale2(vf x, vf n) {
+    int32x4_t bits = vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23);
+    return vmulq_f32(x, vreinterpretq_f32_s32(bits));
+}
+RGZ_INLINE float vf_sum(vf v) {
+    float32x2_t half = vadd_f32(vget_low_f32(v), vget_high_f32(v));
+    return vget_lane_f32(half, 0) + vget_lane_f32(half, 1);
+}
+RGZ_INLINE float vf_max_lane(vf v) { return vmaxvq_f32(v); }
+
+/* 24 accumulators + 4 of b + 1 of a = 29 of 32 registers */
+#define MM_ROWS 6
+#define MM_VECTORS 4

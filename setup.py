@@ -1,0 +1,157 @@
+"""Build of the one extension module: every kernel file once per instruction set, each with its own flags.
+
+Environment: RGZ_OPENMP=0 leaves OpenMP out, =1 demands it; RGZ_REQUIRE_ISA=1 makes an instruction set that the
+compiler cannot take an error instead of a notice; RGZ_EXTRA_CFLAGS, RGZ_EXTRA_LDFLAGS are appended (sanitizers).
+"""
+
+import os
+import platform
+import shlex
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob("*.c"))
+SHARED = ["csrc/dispatch.c", "csrc/sgemm.c"]
+ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC)
+    "generic": (None, [], []),
+    "avx2": (("x86_64", "amd64"), ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),
+    "avx512": (
+        ("x86_64", "amd64"),
+        ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mf16c"],
+        ["/arch:AVX512"],
+    ),
+    "neon": (("aarch64", "arm64"), [], []),
+}
+
+ANDROID = hasattr(sys, "getandroidapilevel")
+# One wheel for all Pythons from 3.11 on; Android's must link its libpython, and free-threaded builds have no such ABI.
+ABI3 = not ANDROID and not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+
+def target_machine() -> str:
+    """The machine being built for: cibuildwheel's ARCHFLAGS or host platform before the running interpreter's."""
+    if "-arch" in os.environ.get("ARCHFLAGS", ""):
+        return os.environ["ARCHFLAGS"].split("-arch")[1].split()[0].lower()
+    return (sysconfig.get_platform().rsplit("-", 1)[-1] if os.name == "nt" else platform.machine()).lower()
+
+
+def openmp_flags() -> list[tuple[list[str], list[str]]]:
+    """Candidates of (compile flags, link flags), to be tried in this order."""
+    if os.name == "nt":
+        return [(["/openmp"], [])]
+    if ANDROID:  # libomp.so is not on the device
+        return [(["-fopenmp"], ["-fopenmp", "-static-openmp"])]
+    if sys.platform == "darwin":
+        prefixes = [os.environ.get("LIBOMP_PREFIX"), "/opt/homebrew/opt/libomp", "/usr/local/opt/libomp", sys.prefix]
+        return [
+            (["-Xpreprocessor", "-fopenmp", f"-I{p}/include"], [f"-L{p}/lib", "-lomp", f"-Wl,-rpath,{p}/lib"])
+            for p in prefixes
+            if p and Path(p, "include/omp.h").exists()
+        ]
+    return [(["-fopenmp"], ["-fopenmp"])]
+
+
+class BuildKernels(build_ext):
+    def build_extension(self, ext: Extension) -> None:
+        msvc = self.compiler.compiler_type == "msvc"
+        optimize = ["/O2", "/std:c11"] if msvc else ["-O3", "-std=gnu11", "-ffp-contract=off", "-g0", "-Wall"]
+        omp_compile, omp_link = self.probe_openmp()
+        common = optimize + omp_compile + shlex.split(os.environ.get("RGZ_EXTRA_CFLAGS", ""))
+
+        machine, built = target_machine(), []
+        jobs = [(source, None) for source in SHARED]
+        for name, (machines, gcc, cl) in ISAS.items():
+            flags = cl if msvc else gcc
+            if (machines is None or machine in machines) and self.compiles(name, common + flags):
+                built.append(name)
+                jobs += [(source, name) for source in [*KERNELS, "csrc/table.c"]]
+
+        def compile_one(job: tuple[str, str | None]) -> str:
+            source, isa = job
+            out = Path(self.build_temp, isa or "shared")
+            out.mkdir(parents=True, exist_ok=True)
+            macros = [(f"RGZ_HAVE_{name.upper()}", "1") for name in built]
+            flags = list(common)
+            if isa:
+                macros += self.isa_macros(isa)
+                flags += ISAS[isa][2] if msvc else ISAS[isa][1]
+            return self.compiler.compile(
+                [source], output_dir=str(out), macros=macros, include_dirs=["csrc"], extra_postargs=flags
+            )[0]
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            ext.extra_objects = list(pool.map(compile_one, jobs))
+        # The binding only checks and calls: compiling it hard takes three times as long and gains nothing.
+        ext.extra_compile_args = ["/O1"] if msvc else ["-O1", "-g0"]
+        ext.extra_link_args = omp_link + shlex.split(os.environ.get("RGZ_EXTRA_LDFLAGS", ""))
+        super().build_extension(ext)
+
+    @staticmethod
+    def isa_macros(isa: str) -> list[tuple[str, str]]:
+        return [("RGZ_ISA", isa), ("RGZ_VEC_HEADER", f'"simd/vec_{isa}.h"')]
+
+    def compiles(self, isa: str, flags: list[str]) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text('#include "kernel.h"\nvf probe(const float *p) { return vf_exp(vf_load(p)); }\n')
+            try:
+                self.compiler.compile(
+                    [str(source)],
+                    output_dir=folder,
+                    macros=self.isa_macros(isa),
+                    include_dirs=["csrc"],
+                    extra_postargs=flags,
+                )
+            except Exception as error:  # each compiler class raises its own CompileError
+                if isa == "generic" or os.environ.get("RGZ_REQUIRE_ISA") == "1":
+                    raise
+                print(f"rgz: this compiler cannot build the {isa} kernels; they are left out ({error})")
+                return False
+        return True
+
+    def probe_openmp(self) -> tuple[list[str], list[str]]:
+        wish = os.environ.get("RGZ_OPENMP", "")
+        if wish == "0":
+            print("rgz: built without OpenMP as asked (RGZ_OPENMP=0): one thread")
+            return [], []
+        for compile_flags, link_flags in openmp_flags():
+            with tempfile.TemporaryDirectory() as folder:
+                source = Path(folder, "probe.c")
+                source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+                try:
+                    objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
+                    self.compiler.link_executable(
+                        objects, "probe", output_dir=folder, extra_postargs=link_flags
+                    )
+                    return compile_flags, link_flags
+                except Exception as error:  # each compiler class raises its own CompileError or LinkError
+                    print(f"rgz: OpenMP probe failed with {compile_flags}: {error}")
+        if wish == "1":
+            raise RuntimeError("RGZ_OPENMP=1, but no OpenMP was found: install libgomp or libomp, or unset it")
+        print("rgz: no OpenMP found: the kernels will run on one thread")
+        return [], []
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "rgz._kernels",
+            ["rgz/_kernels.pyx"],
+            include_dirs=["csrc"],
+            # setuptools relinks on a change of these only, and the sdist takes them from here
+            depends=[*KERNELS, *SHARED, "csrc/table.c"]
+            + sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*")),
+            define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
+            py_limited_api=ABI3,
+        )
+    ],
+    cmdclass={"build_ext": BuildKernels},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+)
