@@ -1,0 +1,63 @@
+"""rgz trains small Chinese GPT language models from scratch on a CPU.
+
+    tok = rgz.WordTokenizer.train(texts, vocab_size=8000)
+    model = rgz.Model(rgz.ModelConfig.preset("nano", vocab_size=tok.vocab_size))
+    rgz.Trainer(model, tok, rgz.load_dataset("my.txt"), None, rgz.TrainingArguments(output_dir="runs/a")).train()
+    print(model.generate(tok, "人工智能"))
+
+Names are loaded when first used, so that `import rgz` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AdamW": "rgz.optim.adamw",
+    "ByteTokenizer": "rgz.text",
+    "Callback": "rgz.train.callbacks",
+    "CharTokenizer": "rgz.text",
+    "EarlyStopping": "rgz.train.callbacks",
+    "Model": "rgz.generate.model",
+    "ModelConfig": "rgz.config",
+    "RgzError": "rgz.errors",
+    "TrainStep": "rgz.train.step",
+    "Trainer": "rgz.train.trainer",
+    "TrainingArguments": "rgz.config",
+    "WordTokenizer": "rgz.text",
+    "info": "rgz.cpu",
+    "load_dataset": "rgz.data",
+    "load_tokenizer": "rgz.text",
+}
+_MODULES = ("data", "generate", "ops", "schedules", "text")
+
+__all__ = [*_HOMES, *_MODULES]
+
+if TYPE_CHECKING:
+    from rgz import data, generate, ops, schedules, text
+    from rgz.config import ModelConfig, TrainingArguments
+    from rgz.cpu import info
+    from rgz.data import load_dataset
+    from rgz.errors import RgzError
+    from rgz.generate.model import Model
+    from rgz.optim.adamw import AdamW
+    from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
+    from rgz.train.callbacks import Callback, EarlyStopping
+    from rgz.train.step import TrainStep
+    from rgz.train.trainer import Trainer
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"rgz.{name}")
+    else:
+        raise AttributeError(f"module 'rgz' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

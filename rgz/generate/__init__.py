@@ -1,0 +1,8 @@
+"""From a trained model to text: reading through a window, choosing tokens, streaming whole characters."""
+
+from rgz.generate.chat import ChatSession
+from rgz.generate.model import Model
+from rgz.generate.sampling import Sampling
+from rgz.generate.stream import generate, stream
+
+__all__ = ["ChatSession", "Model", "Sampling", "generate", "stream"]

@@ -1,0 +1,80 @@
+"""Choosing the next token from logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rgz.errors import RgzError
+from rgz.memory import Floats
+from rgz.messages import tr
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw a token; every filter applies, in this order, as in transformers.
+
+    repetition_penalty : > 0; logits of tokens already in the text are divided by it (multiplied when negative).
+        Source: Keskar et al. 2019, "CTRL", arXiv:1909.05858, section 4.1.
+    temperature : >= 0; logits are divided by it, 0 means greedy.
+    top_k : keep the k likeliest; None or 0 keeps all.
+    top_p : in (0, 1]; keep the likeliest whose probabilities reach p. Holtzman et al. 2019, arXiv:1904.09751.
+    min_p : in [0, 1]; drop what is less likely than min_p times the likeliest. Nguyen et al. 2024, arXiv:2407.01082.
+    greedy : always the likeliest. seed : None draws differently each time.
+    """
+
+    temperature: float = 0.8
+    top_k: int | None = 40
+    top_p: float = 0.95
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    greedy: bool = False
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, holds, wanted in (
+            ("temperature", self.temperature, 0 <= self.temperature < math.inf, ">= 0"),
+            ("top_k", self.top_k, self.top_k is None or self.top_k >= 0, ">= 0"),
+            ("top_p", self.top_p, 0 < self.top_p <= 1, "in (0, 1]"),
+            ("min_p", self.min_p, 0 <= self.min_p <= 1, "in [0, 1]"),
+            ("repetition_penalty", self.repetition_penalty, 0 < self.repetition_penalty < math.inf, "> 0"),
+            ("seed", self.seed, self.seed is None or self.seed >= 0, ">= 0"),
+        ):
+            if not holds:
+                raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))
+
+    def generator(self) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(self.seed))
+
+    def choose(self, logits: Floats, seen: Sequence[int], forbidden: Sequence[int], random: np.random.Generator) -> int:
+        """The next token. logits (V,) is not changed; seen: ids of the text so far; forbidden: never chosen."""
+        scores = penalized(logits, seen, self.repetition_penalty)
+        scores[list(forbidden)] = -np.inf
+        if self.greedy or self.temperature == 0:
+            return int(scores.argmax())
+        return int(self._draw(scores / self.temperature, random))
+
+    def _draw(self, scores: np.ndarray, random: np.random.Generator) -> int:
+        kept = np.arange(len(scores))
+        if self.top_k and self.top_k < len(scores):
+            kept = np.argpartition(scores, -self.top_k)[-self.top_k :]
+        kept = kept[np.argsort(-scores[kept], kind="stable")]  # likeliest first
+        probabilities = np.exp(scores[kept] - scores[kept[0]])
+        probabilities /= probabilities.sum()
+        # a token stays when those before it have not reached top_p yet: the likeliest always does
+        stays = np.cumsum(probabilities) - probabilities < self.top_p
+        stays &= probabilities >= self.min_p * probabilities[0]
+        kept, probabilities = kept[stays], probabilities[stays]
+        return kept[np.searchsorted(np.cumsum(probabilities), random.random() * probabilities.sum(), side="right")]
+
+
+def penalized(logits: Floats, seen: Sequence[int], penalty: float) -> np.ndarray:
+    """A float64 copy of the logits in which tokens already seen are less likely (penalty > 1)."""
+    scores = logits.astype(np.float64)
+    if penalty != 1.0 and seen:
+        ids = np.unique(np.asarray(seen))
+        scores[ids] = np.where(scores[ids] > 0, scores[ids] / penalty, scores[ids] * penalty)
+    return scores

@@ -1,0 +1,5 @@
+"""Assemblies of layers."""
+
+from rgz.models.decoder import Decoder
+
+__all__ = ["Decoder"]

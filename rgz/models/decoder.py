@@ -1,0 +1,280 @@
+"""The decoder-only transformer of both families: GPT-2's and Llama's shapes are two settings of one assembly."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from rgz.config import ModelConfig
+from rgz.errors import RgzError
+from rgz.files import write_text_atomic
+from rgz.memory import Arena, Floats, Ints, Parameter, ParameterLayout
+from rgz.messages import tr
+from rgz.nn.attention import Attention
+from rgz.nn.block import STREAMS, Block
+from rgz.nn.cache import KVCache
+from rgz.nn.embedding import Embedding, rotations
+from rgz.nn.head import LMHead
+from rgz.nn.layer import Pass
+from rgz.nn.mlp import MLP
+from rgz.nn.norm import Norm
+from rgz.safetensors import load_into, save_file
+from rgz.threads import resolve_threads, single_threaded_blas
+
+INITIAL_STD = 0.02  # Radford et al. 2019; projections onto the residual stream get it / sqrt(2 layers)
+
+
+class Decoder:
+    """Token ids in, logits or loss out.
+
+    weights : every parameter in one flat float32 vector, laid out by `layout`.
+    config : ModelConfig; seed : of the first values.
+    A batch is ragged inside: N rows of S sequences end to end. Buffers are planned for one (N, S) and planned again
+    when it changes, over the same block of memory while that is large enough.
+    """
+
+    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+        self.config = config
+        c, heads, kv = config.hidden_size, config.num_attention_heads, config.kv_heads
+        std, residual_std = INITIAL_STD, INITIAL_STD / max(1.0, (2 * config.num_hidden_layers) ** 0.5)
+        rotation = None
+        if config.position == "rope":
+            rotation = rotations(config.max_position_embeddings, config.head_dim, config.rope_theta)
+        self.embedding = Embedding(config.vocab_size, c, config.position, config.max_position_embeddings, std)
+        self.blocks = []
+        for i in range(config.num_hidden_layers):
+            name = f"model.layers.{i}"
+            self.blocks.append(
+                Block(
+                    Norm(f"{name}.input_layernorm", config.norm, c, config.norm_eps),
+                    Attention(f"{name}.self_attn", i, c, heads, kv, config.attention_bias, std, residual_std, rotation),
+                    Norm(f"{name}.post_attention_layernorm", config.norm, c, config.norm_eps),
+                    MLP(f"{name}.mlp", c, config.ffn_size, config.hidden_act, config.mlp_bias, std, residual_std),
+                    config.dropout,
+                )
+            )
+        self.norm = Norm("model.norm", config.norm, c, config.norm_eps) if config.final_norm else None
+        self.head = LMHead(config.vocab_size, c, config.tie_word_embeddings, config.lm_head_bias, std)
+        self.layers = [self.embedding, *self.blocks, *([self.norm] if self.norm else []), self.head]
+
+        self.layout = ParameterLayout(self._declared())
+        self.weights = self.layout.zeros()
+        self.layout.initialize(self.weights, seed)
+        self.gradients: Floats | None = None
+        self.bind(None)
+        self._arena = Arena(0)
+        self._planned: tuple[int, int, bool, int, bool] | None = None
+        self._largest: dict[tuple[bool, int, bool], tuple[int, int]] = {}  # rows, sequences that the arena holds
+
+    def _declared(self) -> list[Parameter]:
+        return [p for layer in self.layers for p in layer.parameters()]
+
+    # --- parameters ---
+
+    def bind(self, gradients: Floats | None) -> None:
+        """Point every layer at the weights and at a flat vector of gradients (None: forward only)."""
+        self.gradients = gradients
+        weights = self.layout.views(self.weights)
+        views = None if gradients is None else self.layout.views(gradients)
+        for layer in self.layers:
+            layer.bind(weights, views)
+
+    def parameters(self) -> dict[str, Floats]:
+        """Name to view: writing into one changes the model."""
+        return self.layout.views(self.weights)
+
+    def num_parameters(self) -> int:
+        return sum(p.size for p in self.layout.parameters)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json and model.safetensors, each whole or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"model_type": "rgz", **self.config.to_dict()}, indent=2, ensure_ascii=False)
+        write_text_atomic(folder / "config.json", text + "\n")
+        save_file(folder / "model.safetensors", self.parameters(), {"format": "rgz"})
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read what save_pretrained wrote; RgzError names what is missing or does not fit."""
+        folder = Path(folder)
+        try:
+            values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RgzError(
+                tr("{folder} holds no model: config.json is missing; give the run directory that training wrote",
+                   folder=folder)
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RgzError(tr("cannot read {path}: {error}", path=folder / "config.json", error=error)) from None
+        if not isinstance(values, dict):
+            raise RgzError(tr("cannot read {path}: {error}", path=folder / "config.json", error=tr("not a table")))
+        values.pop("model_type", None)
+        model = cls(ModelConfig.from_dict(values))
+        model.load_weights(folder / "model.safetensors")
+        return model
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Fill the parameters from a safetensors file; every name and shape must be there."""
+        if not Path(path).is_file():
+            raise RgzError(
+                tr("{path} is missing: training has not finished; `rgz resume` continues it", path=path)
+            )
+        load_into(path, self.parameters())
+
+    # --- passes ---
+
+    def planned_bytes(self, rows: int, sequences: int, training: bool, n_threads: int, logits: bool = False) -> int:
+        """Bytes of activations that a pass of this size takes, exactly, without taking them."""
+        measuring = Arena()
+        self._plan(measuring, rows, sequences, training, n_threads, logits)
+        self._planned = None  # the layers now hold placeholders
+        return measuring.used
+
+    def reserve(self, rows: int, sequences: int, *, training: bool, n_threads: int) -> None:
+        """Take the memory for batches up to this size now."""
+        self._make_room(rows, sequences, training, n_threads, False)
+
+    def _make_room(self, rows: int, sequences: int, training: bool, n_threads: int, logits: bool) -> None:
+        kind = (training, n_threads, logits)
+        most_rows, most_sequences = self._largest.get(kind, (0, 0))
+        if rows <= most_rows and sequences <= most_sequences:
+            return
+        most_rows, most_sequences = max(rows, most_rows), max(sequences, most_sequences)
+        needed = self.planned_bytes(most_rows, most_sequences, *kind)
+        if needed > self._arena.capacity:
+            self._arena = Arena(0)  # let go of the old block before the new one is taken
+            self._arena = Arena(needed)
+        self._largest[kind] = most_rows, most_sequences
+
+    def _plan(self, arena: Arena, rows: int, sequences: int, training: bool, n_threads: int, logits: bool) -> None:
+        c = self.config.hidden_size
+        self._positions = arena.ints(rows)
+        self._range = arena.ints(self.config.max_position_embeddings)
+        if training:
+            self._xs = [arena.floats(rows, c) for _ in range(len(self.blocks) + 1)]
+            self._d = arena.floats(rows, c)
+            self._d_normed = arena.scratch("d_normed", rows, c)
+        else:
+            self._xs = [arena.floats(rows, c)] * (len(self.blocks) + 1)
+        self._normed = arena.scratch("normed", rows, c)
+        for block in self.blocks:
+            block.plan(arena, rows, training)
+            block.attention.plan_threads(arena, n_threads)
+        if self.norm:
+            self.norm.plan(arena, rows, training)
+        if logits:
+            self._logits = arena.floats(rows, self.config.vocab_size)
+        else:
+            self.head.plan_loss(arena, rows)
+
+    def prepare(self, tokens: Ints, cu_seqlens: Ints, *, training: bool, n_threads: int, logits: bool = False) -> Pass:
+        """Plan the buffers for this batch, unless the last plan fits, and start a pass."""
+        rows, sequences = len(tokens), len(cu_seqlens) - 1
+        key = (rows, sequences, training, n_threads, logits)
+        if key != self._planned:
+            self._make_room(*key)
+            self._arena.reset()
+            self._plan(self._arena, rows, sequences, training, n_threads, logits)
+            self._range[:] = np.arange(len(self._range))
+            self._planned = key
+        begin = 0
+        for end in cu_seqlens.tolist()[1:]:
+            if end - begin > len(self._range):
+                raise RgzError(
+                    tr("a sequence of {length} tokens is longer than max_position_embeddings={limit}; cut it "
+                       "(max_length), or build the model with more positions", length=end - begin,
+                       limit=len(self._range))
+                )
+            self._positions[begin:end] = self._range[: end - begin]
+            begin = end
+        return Pass(tokens, self._positions, cu_seqlens, n_threads, training)
+
+    def _forward(self, p: Pass) -> Floats:
+        """The rows that the output layer reads, (N, C)."""
+        self.embedding.forward(p, self._xs[0])
+        for i, block in enumerate(self.blocks):
+            block.forward(p, self._xs[i], self._xs[i + 1])
+        if self.norm is None:
+            return self._xs[-1]
+        self.norm.forward(p, self._xs[-1], self._normed)
+        return self._normed
+
+    def loss(self, p: Pass, targets: Ints) -> float:
+        """Sum of the losses over rows whose target is not negative."""
+        return self.head.loss(p, self._forward(p), targets, None)
+
+    def loss_and_gradients(self, p: Pass, targets: Ints) -> float:
+        """The same, and ADDS the gradient of that sum to the bound vector of gradients."""
+        x = self._forward(p)
+        if self.norm is None:
+            total = self.head.loss(p, x, targets, self._d)
+        else:
+            total = self.head.loss(p, x, targets, self._d_normed)
+            self.norm.backward(p, self._d_normed, self._xs[-1], self._d, accumulate=False)
+        for i in reversed(range(len(self.blocks))):
+            self.blocks[i].backward(p, self._xs[i], self._d)
+        self.embedding.backward(p, self._d)
+        return total
+
+    def dropout_streams(self) -> int:
+        """Random streams that one pass may use."""
+        return STREAMS * len(self.blocks)
+
+    def __call__(self, input_ids: Any, n_threads: int | None = None) -> Floats:
+        """Logits (B, T, V) float32 for ids (B, T); every row of a batch has the same length."""
+        ids = np.asarray(input_ids)
+        if ids.ndim != 2 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
+            raise RgzError(
+                tr("input_ids must be a (batch, time) array of integers, got {kind} {shape}", kind=ids.dtype,
+                   shape=ids.shape)
+            )
+        tokens = check_tokens(ids.reshape(-1), self.config.vocab_size)
+        boundaries = np.arange(0, ids.size + 1, ids.shape[1], dtype=np.int32)
+        with single_threaded_blas():
+            p = self.prepare(tokens, boundaries, training=False, n_threads=resolve_threads(n_threads), logits=True)
+            self.head.forward(p, self._forward(p), self._logits)
+        return self._logits.reshape(*ids.shape, -1).copy()
+
+    # --- generation ---
+
+    def new_cache(self, batch: int, capacity: int) -> KVCache:
+        c = self.config
+        capacity = min(capacity, c.max_position_embeddings)
+        return KVCache(c.num_hidden_layers, batch, c.num_attention_heads, c.kv_heads, capacity, c.head_dim)
+
+    def read(self, prompts: list[Ints], cache: KVCache, n_threads: int) -> Floats:
+        """Read whole prompts into an empty cache; logits (batch, V) of what comes next."""
+        lengths = [len(ids) for ids in prompts]
+        cu_seqlens = np.cumsum([0, *lengths]).astype(np.int32)
+        p = self.prepare(np.concatenate(prompts), cu_seqlens, training=False, n_threads=n_threads)
+        p.cache = cache
+        last = np.ascontiguousarray(self._forward(p)[cu_seqlens[1:] - 1])
+        cache.lengths[:] = lengths
+        logits = np.empty((len(prompts), self.config.vocab_size), np.float32)
+        self.head.forward(p, last, logits)
+        return logits
+
+    def advance(self, tokens: Ints, cache: KVCache, logits: Floats, n_threads: int) -> None:
+        """Read one more token of each sequence; WRITES logits (batch, V) of what comes next."""
+        p = self.prepare(tokens, np.arange(len(tokens) + 1, dtype=np.int32), training=False, n_threads=n_threads)
+        p.positions[:] = cache.lengths
+        p.cache, p.decoding = cache, True
+        cache.lengths += 1
+        self.head.forward(p, self._forward(p), logits)
+
+
+def check_tokens(ids: np.ndarray[Any, Any], vocab_size: int) -> Ints:
+    """Contiguous int32 ids, all of them in the vocabulary; RgzError names the first that is not."""
+    tokens = np.ascontiguousarray(ids, np.int32)
+    outside = np.flatnonzero((tokens < 0) | (tokens >= vocab_size))
+    if len(outside):
+        raise RgzError(
+            tr("token ids must be in [0, {vocab_size}), got {token}: the text was encoded with another tokenizer",
+               vocab_size=vocab_size, token=int(tokens[outside[0]]))
+        )
+    return tokens

@@ -1,0 +1,50 @@
+"""LayerNorm and RMSNorm over the channels of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rgz import _kernels
+from rgz.memory import Arena, Floats, Parameter
+from rgz.nn.layer import Layer, Pass
+
+
+class Norm(Layer):
+    """kind "layernorm" (weight, bias) or "rmsnorm" (weight): y (N, C) from x (N, C)."""
+
+    def __init__(self, name: str, kind: str, size: int, eps: float) -> None:
+        self.name, self.size, self.eps = name, size, eps
+        self.centered = kind == "layernorm"
+
+    def parameters(self) -> Iterator[Parameter]:
+        yield Parameter(f"{self.name}.weight", (self.size,), fill=1.0)
+        if self.centered:
+            yield Parameter(f"{self.name}.bias", (self.size,))
+
+    def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
+        self.weight = weights[f"{self.name}.weight"]
+        self.bias = weights[f"{self.name}.bias"] if self.centered else None
+        self.dweight = gradients[f"{self.name}.weight"] if gradients else None
+        self.dbias = gradients[f"{self.name}.bias"] if gradients and self.centered else None
+
+    def plan(self, arena: Arena, rows: int, training: bool) -> None:
+        take = (lambda name, *shape: arena.floats(*shape)) if training else arena.scratch
+        self.rstd = take("rstd", rows)
+        self.mean = take("mean", rows) if self.centered else None
+        if training:
+            self.partial = arena.scratch("norm_partial", _kernels.norm_scratch(rows, self.size))
+
+    def forward(self, p: Pass, x: Floats, y: Floats) -> None:
+        if self.centered:
+            _kernels.layernorm_forward(y, self.mean, self.rstd, x, self.weight, self.bias, self.eps, p.n_threads)
+        else:
+            _kernels.rmsnorm_forward(y, self.rstd, x, self.weight, self.eps, p.n_threads)
+
+    def backward(self, p: Pass, dy: Floats, x: Floats, dx: Floats, accumulate: bool) -> None:
+        """WRITES dx, or ADDS to it with `accumulate`; ADDS to the parameters' gradients."""
+        if self.centered:
+            _kernels.layernorm_backward(dx, self.dweight, self.dbias, self.partial, dy, x, self.weight, self.mean,
+                                        self.rstd, accumulate, p.n_threads)
+        else:
+            _kernels.rmsnorm_backward(dx, self.dweight, self.partial, dy, x, self.weight, self.rstd, accumulate,
+                                      p.n_threads)

@@ -1,0 +1,191 @@
+"""The kernels as plain functions on NumPy arrays, for people who want the fast parts alone.
+
+Arrays are float32 and C-contiguous (indices int32); anything else is an error that says what came, never a silent
+copy. Results are new arrays. n_threads None: see rgz.threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rgz import _kernels
+from rgz.errors import RgzError
+from rgz.memory import Floats, Ints
+from rgz.messages import tr
+from rgz.threads import resolve_threads, single_threaded_blas
+
+_ACTIVATIONS = {
+    "relu": (_kernels.relu_forward, _kernels.relu_backward),
+    "gelu": (_kernels.gelu_forward, _kernels.gelu_backward),
+    "gelu_tanh": (_kernels.gelu_tanh_forward, _kernels.gelu_tanh_backward),
+}
+
+
+def _need(name: str, array: np.ndarray, ndim: int, dtype: type[np.generic] = np.float32) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != ndim:
+        got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise RgzError(
+            tr("{name} must be a {dtype} array of {ndim} dimensions, got {got}", name=name,
+               dtype=np.dtype(dtype).name, ndim=ndim, got=got)
+        )
+    if not array.flags.c_contiguous:
+        raise RgzError(tr("{name} must be C-contiguous; np.ascontiguousarray makes a copy that is", name=name))
+
+
+def _need_float32(**arrays: tuple[np.ndarray, int]) -> None:
+    for name, (array, ndim) in arrays.items():
+        _need(name, array, ndim)
+
+
+def matmul(a: Floats, b: Floats, n_threads: int | None = None) -> Floats:
+    """c (M, N) = a (M, K) b (K, N)."""
+    _need_float32(a=(a, 2), b=(b, 2))
+    c = np.empty((a.shape[0], b.shape[1]), np.float32)
+    if 0 in (*c.shape, a.shape[1]):
+        c.fill(0.0)
+        return c
+    with single_threaded_blas():
+        _kernels.matmul(c, a, b, resolve_threads(n_threads))
+    return c
+
+
+def linear(x: Floats, weight: Floats, bias: Floats | None = None, residual: Floats | None = None,
+           n_threads: int | None = None) -> Floats:
+    """y (N, O) = x (N, I) weight (O, I)^T + bias (O,) + residual (N, O)."""
+    _need_float32(x=(x, 2), weight=(weight, 2))
+    y = np.empty((x.shape[0], weight.shape[0]), np.float32)
+    with single_threaded_blas():
+        _kernels.linear_forward(y, x, weight, bias, residual, resolve_threads(n_threads))
+    return y
+
+
+def linear_backward(dy: Floats, x: Floats, weight: Floats, n_threads: int | None = None
+                    ) -> tuple[Floats, Floats, Floats]:
+    """dx (N, I), dweight (O, I), dbias (O,) from dy (N, O)."""
+    _need_float32(dy=(dy, 2), x=(x, 2), weight=(weight, 2))
+    dx, dweight, dbias = np.empty_like(x), np.zeros_like(weight), np.zeros(weight.shape[0], np.float32)
+    with single_threaded_blas():
+        _kernels.linear_backward(dx, dweight, dbias, dy, x, weight, resolve_threads(n_threads))
+    return dx, dweight, dbias
+
+
+def _boundaries(cu_seqlens: Ints | None, rows: int) -> Ints:
+    return np.array([0, rows], np.int32) if cu_seqlens is None else np.ascontiguousarray(cu_seqlens, np.int32)
+
+
+def flash_attention(q: Floats, k: Floats, v: Floats, cu_seqlens: Ints | None = None, causal: bool = True,
+                    scale: float | None = None, n_threads: int | None = None) -> tuple[Floats, Floats]:
+    """Exact attention without the T x T matrix: out (N, H, D) and the logsumexp of the scores lse (N, H).
+
+    q (N, H, D); k, v (N, Hkv, D), H a multiple of Hkv. cu_seqlens (S+1,): sequence s is rows cu_seqlens[s] ..
+    cu_seqlens[s+1] - 1 and sees only itself; None is one sequence. scale None is 1 / sqrt(D).
+    Source: Dao 2023, "FlashAttention-2", arXiv:2307.08691.
+    """
+    _need_float32(q=(q, 3), k=(k, 3), v=(v, 3))
+    threads = resolve_threads(n_threads)
+    out, lse = np.empty_like(q), np.empty(q.shape[:2], np.float32)
+    scratch = np.empty(_kernels.attention_scratch(q.shape[2], threads), np.float32)
+    _kernels.attention_forward(out, lse, q, k, v, _boundaries(cu_seqlens, len(q)), scratch,
+                               q.shape[2] ** -0.5 if scale is None else scale, causal, threads)
+    return out, lse
+
+
+def flash_attention_backward(dout: Floats, q: Floats, k: Floats, v: Floats, out: Floats, lse: Floats,
+                             cu_seqlens: Ints | None = None, causal: bool = True, scale: float | None = None,
+                             n_threads: int | None = None) -> tuple[Floats, Floats, Floats]:
+    """dq, dk, dv of flash_attention, from what it took and returned; p is computed again from lse."""
+    _need_float32(dout=(dout, 3), q=(q, 3), k=(k, 3), v=(v, 3), out=(out, 3), lse=(lse, 2))
+    threads = resolve_threads(n_threads)
+    dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
+    scratch = np.empty(_kernels.attention_scratch(q.shape[2], threads), np.float32)
+    _kernels.attention_backward(dq, dk, dv, dout, q, k, v, out, lse, _boundaries(cu_seqlens, len(q)), scratch,
+                                q.shape[2] ** -0.5 if scale is None else scale, causal, threads)
+    return dq, dk, dv
+
+
+def layer_norm(x: Floats, weight: Floats, bias: Floats, eps: float = 1e-5, n_threads: int | None = None) -> Floats:
+    """(x - mean) / sqrt(var + eps) * weight + bias over the columns of x (N, C)."""
+    _need_float32(x=(x, 2), weight=(weight, 1), bias=(bias, 1))
+    y, mean, rstd = np.empty_like(x), np.empty(len(x), np.float32), np.empty(len(x), np.float32)
+    _kernels.layernorm_forward(y, mean, rstd, x, weight, bias, eps, resolve_threads(n_threads))
+    return y
+
+
+def rms_norm(x: Floats, weight: Floats, eps: float = 1e-5, n_threads: int | None = None) -> Floats:
+    """x / sqrt(mean(x^2) + eps) * weight over the columns of x (N, C)."""
+    _need_float32(x=(x, 2), weight=(weight, 1))
+    y, rstd = np.empty_like(x), np.empty(len(x), np.float32)
+    _kernels.rmsnorm_forward(y, rstd, x, weight, eps, resolve_threads(n_threads))
+    return y
+
+
+def _activation(kind: str, x: Floats, n_threads: int | None) -> Floats:
+    _need_float32(x=(x, 2))
+    y = np.empty_like(x)
+    _ACTIVATIONS[kind][0](y, x, resolve_threads(n_threads))
+    return y
+
+
+def relu(x: Floats, n_threads: int | None = None) -> Floats:
+    """max(x, 0) of x (N, C)."""
+    return _activation("relu", x, n_threads)
+
+
+def gelu(x: Floats, approximate: str = "none", n_threads: int | None = None) -> Floats:
+    """x Phi(x) of x (N, C); approximate="tanh" is GPT-2's. Hendrycks, Gimpel 2016, arXiv:1606.08415."""
+    if approximate not in ("none", "tanh"):
+        raise RgzError(tr("approximate must be 'none' or 'tanh', got '{value}'", value=approximate))
+    return _activation("gelu_tanh" if approximate == "tanh" else "gelu", x, n_threads)
+
+
+def swiglu(x: Floats, n_threads: int | None = None) -> Floats:
+    """silu(gate) * up (N, F) of x = [gate | up] (N, 2F). Shazeer 2020, arXiv:2002.05202, eq. 6."""
+    _need_float32(x=(x, 2))
+    y = np.empty((x.shape[0], x.shape[1] // 2), np.float32)
+    _kernels.swiglu_forward(y, x, resolve_threads(n_threads))
+    return y
+
+
+def cross_entropy(x: Floats, weight: Floats, targets: Ints, bias: Floats | None = None, slice_rows: int = 256,
+                  n_threads: int | None = None) -> Floats:
+    """Losses (N,) of the output layer x (N, C) weight (V, C)^T + bias against targets (N,); a negative target is
+    ignored (loss 0). Only slice_rows x V logits exist at a time."""
+    _need_float32(x=(x, 2), weight=(weight, 2))
+    _need("targets", targets, 1, np.int32)
+    losses = np.empty(len(x), np.float32)
+    logits = np.empty((max(1, min(slice_rows, len(x))), len(weight)), np.float32)
+    with single_threaded_blas():
+        _kernels.lm_loss(losses, None, None, None, x, weight, bias, targets, logits, resolve_threads(n_threads))
+    return losses
+
+
+def cross_entropy_backward(x: Floats, weight: Floats, targets: Ints, bias: Floats | None = None,
+                           slice_rows: int = 256, n_threads: int | None = None
+                           ) -> tuple[Floats, Floats, Floats, Floats | None]:
+    """losses, dx, dweight, dbias (None without bias): the gradients are those of the sum of the losses."""
+    _need_float32(x=(x, 2), weight=(weight, 2))
+    _need("targets", targets, 1, np.int32)
+    losses, dx, dweight = np.empty(len(x), np.float32), np.empty_like(x), np.zeros_like(weight)
+    dbias = None if bias is None else np.zeros_like(bias)
+    logits = np.empty((max(1, min(slice_rows, len(x))), len(weight)), np.float32)
+    with single_threaded_blas():
+        _kernels.lm_loss(losses, dx, dweight, dbias, x, weight, bias, targets, logits, resolve_threads(n_threads))
+    return losses, dx, dweight, dbias
+
+
+def adamw(weight: Floats, grad: Floats, m: Floats, v: Floats, step: int, lr: float = 1e-3,
+          betas: tuple[float, float] = (0.9, 0.95), eps: float = 1e-8, weight_decay: float = 0.1,
+          grad_scale: float = 1.0, n_threads: int | None = None) -> None:
+    """Update number `step` (from 1) of flat vectors, in place; grad is used up and zeroed. See rgz.AdamW."""
+    _need_float32(weight=(weight, 1), grad=(grad, 1), m=(m, 1), v=(v, 1))
+    if step < 1:
+        raise RgzError(tr("{name} must be {wanted}, got {value}", name="step", wanted=">= 1", value=step))
+    _kernels.adamw(weight, grad, m, v, len(weight), lr, *betas, eps, weight_decay, 1.0 - betas[0] ** step,
+                   1.0 - betas[1] ** step, grad_scale, resolve_threads(n_threads))
+
+
+def grad_norm(grad: Floats, n_threads: int | None = None) -> float:
+    """L2 norm of a flat vector, summed in float64."""
+    _need_float32(grad=(grad, 1))
+    scratch = np.empty(max(1, _kernels.squared_norm_scratch(len(grad))), np.float64)
+    return float(np.sqrt(_kernels.squared_norm(scratch, grad, resolve_threads(n_threads))))

@@ -1,0 +1,51 @@
+"""AdamW: its settings, and its state over one flat vector of parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rgz import _kernels
+from rgz.errors import RgzError
+from rgz.memory import Floats, ParameterLayout
+from rgz.messages import tr
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled weight decay; norms' weights and all biases are not decayed.
+
+    lr : learning rate, > 0; betas in [0, 1); eps > 0; weight_decay >= 0, else RgzError.
+    Source: Loshchilov, Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101, algorithm 2.
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, value, holds, wanted in (
+            ("lr", self.lr, self.lr > 0, "> 0"),
+            ("betas", self.betas, all(0 <= beta < 1 for beta in self.betas), "in [0, 1)"),
+            ("eps", self.eps, self.eps > 0, "> 0"),
+            ("weight_decay", self.weight_decay, self.weight_decay >= 0, ">= 0"),
+        ):
+            if not holds:
+                raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))
+
+
+class AdamWState:
+    """Both moments, flat, and the update itself."""
+
+    def __init__(self, settings: AdamW, layout: ParameterLayout) -> None:
+        self.settings = settings
+        self.n_decayed = layout.n_decayed
+        self.m = layout.zeros()
+        self.v = layout.zeros()
+
+    def update(self, weights: Floats, gradients: Floats, step: int, lr: float, grad_scale: float,
+               n_threads: int) -> None:
+        """Update number `step` (from 1): weights move, gradients (times grad_scale) are used up and zeroed."""
+        s = self.settings
+        _kernels.adamw(weights, gradients, self.m, self.v, self.n_decayed, lr, s.betas[0], s.betas[1], s.eps,
+                       s.weight_decay, 1.0 - s.betas[0] ** step, 1.0 - s.betas[1] ** step, grad_scale, n_threads)

@@ -1,0 +1,73 @@
+"""How many threads the kernels' one team has, and keeping BLAS out of its way."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from rgz import _kernels, cpu
+from rgz.errors import RgzError
+from rgz.messages import tr
+
+_forked = False
+
+
+def _after_fork_in_child() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _from_environment(name: str) -> int | None:
+    text = os.environ.get(name, "").split(",")[0].strip()
+    if not text:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise RgzError(tr("{name} must be a whole number of threads, at least 1, got '{text}'", name=name, text=text))
+    return int(text)
+
+
+@functools.cache
+def _warn_forked() -> None:
+    warnings.warn(
+        tr("this process was forked, and an OpenMP team does not survive a fork: rgz uses one thread here; "
+           "start workers with the 'spawn' method to use more"),
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def resolve_threads(n_threads: int | None = None) -> int:
+    """The size of the team: argument > RGZ_NUM_THREADS > OMP_NUM_THREADS > usable physical cores; 1 without OpenMP
+    and in a forked child."""
+    if n_threads is not None and (not isinstance(n_threads, int) or n_threads < 1):
+        raise RgzError(tr("n_threads must be an integer >= 1, got {n_threads}", n_threads=repr(n_threads)))
+    if not _kernels.openmp():
+        return 1
+    if _forked:
+        _warn_forked()
+        return 1
+    return (
+        n_threads or _from_environment("RGZ_NUM_THREADS") or _from_environment("OMP_NUM_THREADS") or cpu.usable_cores()
+    )
+
+
+@functools.cache
+def _controller() -> Any:
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+@contextlib.contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Hold every BLAS in the process to one thread: the kernels call it from inside their own team."""
+    with _controller().limit(limits=1):
+        yield
