@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: embedsignature=True, embedsignature.format=clinic, allow_none_for_extension_args=False
 """The only door to C: one function per kernel. It checks every shape, drops the GIL and calls; it never copies or
 casts to repair. Meaning, shapes and sources of each kernel stand in the header of its file in csrc/kernels."""
 
@@ -94,7 +95,10 @@ def set_sgemm(capsule):
     if capsule is None:
         rgz_set_sgemm(NULL)
     else:
-        rgz_set_sgemm(PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule)))
+        name = PyCapsule_GetName(capsule)
+        if name.count(b"cython_blas_s *") != 5 or name.count(b",") != 12:
+            raise ValueError(f"set_sgemm: the capsule must hold SciPy's sgemm, got {name.decode()!r}")
+        rgz_set_sgemm(PyCapsule_GetPointer(capsule, name))
 
 
 def has_sgemm():
@@ -140,8 +144,8 @@ cdef int need_at_least(str kernel, str what, Py_ssize_t got, Py_ssize_t wanted) 
 
 
 cdef int need_blas_size(str kernel, Py_ssize_t a, Py_ssize_t b, Py_ssize_t c) except -1:
-    if max(a, b, c) > 2147483647:
-        raise ValueError(f"{kernel}: BLAS takes sizes below 2**31, got {max(a, b, c)}")
+    if min(a, b, c) < 1 or max(a, b, c) > 2147483647:
+        raise ValueError(f"{kernel}: BLAS takes sizes in [1, 2**31), got {a}, {b}, {c}")
     return 0
 
 
@@ -168,10 +172,13 @@ cdef int need_boundaries(str kernel, const int32_t[::1] cu_seqlens, Py_ssize_t r
     return 0
 
 
-cdef Py_ssize_t row_stride(str kernel, str what, const float[:, :, ::1] x) except -1:
+cdef Py_ssize_t row_stride(str kernel, str what, const float[:, :, :] x) except -1:
     """Floats from one row to the next of (rows, heads, head_size), whose heads lie end to end."""
-    if x.shape[1] > 1 and x.strides[1] != x.shape[2] * <Py_ssize_t> sizeof(float):
-        raise ValueError(f"{kernel}: heads of {what} must lie end to end; got a stride of {x.strides[1]} bytes")
+    cdef Py_ssize_t item = sizeof(float)
+    if (x.shape[2] > 1 and x.strides[2] != item) or (x.shape[1] > 1 and x.strides[1] != x.shape[2] * item) \
+            or (x.shape[0] > 1 and (x.strides[0] % item or x.strides[0] < x.shape[1] * x.shape[2] * item)):
+        strides = x.strides[0], x.strides[1], x.strides[2]
+        raise ValueError(f"{kernel}: heads of {what} must lie end to end within each row; got strides {strides}")
     return x.strides[0] // <Py_ssize_t> sizeof(float) if x.shape[0] > 1 else x.shape[1] * x.shape[2]
 
 
@@ -183,11 +190,12 @@ cdef int need_probability(str kernel, float p) except -1:
 
 # --- linear.c ------------------------------------------------------------------------------------------------------
 
-def linear_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] weight, const float[::1] bias,
-                   const float[:, ::1] residual, int n_threads):
+def linear_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] weight, const float[::1] bias or None,
+                   const float[:, ::1] residual or None, int n_threads):
     cdef Py_ssize_t rows = x.shape[0], n_in = x.shape[1], n_out = weight.shape[0]
     cdef const float *bias_ = NULL
     cdef const float *residual_ = NULL
+    need_at_least("linear_forward", "n_threads", n_threads, 1)
     need("linear_forward", "weight columns", weight.shape[1], n_in)
     need("linear_forward", "y rows", y.shape[0], rows)
     need("linear_forward", "y columns", y.shape[1], n_out)
@@ -203,12 +211,13 @@ def linear_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] w
         rgz_active().linear_forward(&y[0, 0], &x[0, 0], &weight[0, 0], bias_, residual_, rows, n_in, n_out, n_threads)
 
 
-def linear_backward(float[:, ::1] dx, float[:, ::1] dweight, float[::1] dbias, const float[:, ::1] dy,
+def linear_backward(float[:, ::1] dx or None, float[:, ::1] dweight or None, float[::1] dbias or None, const float[:, ::1] dy,
                     const float[:, ::1] x, const float[:, ::1] weight, int n_threads):
     cdef Py_ssize_t rows = x.shape[0], n_in = x.shape[1], n_out = weight.shape[0]
     cdef float *dx_ = NULL
     cdef float *dweight_ = NULL
     cdef float *dbias_ = NULL
+    need_at_least("linear_backward", "n_threads", n_threads, 1)
     need("linear_backward", "weight columns", weight.shape[1], n_in)
     need("linear_backward", "dy rows", dy.shape[0], rows)
     need("linear_backward", "dy columns", dy.shape[1], n_out)
@@ -231,6 +240,7 @@ def linear_backward(float[:, ::1] dx, float[:, ::1] dweight, float[::1] dbias, c
 
 def matmul(float[:, ::1] c, const float[:, ::1] a, const float[:, ::1] b, int n_threads):
     cdef Py_ssize_t m = a.shape[0], k = a.shape[1], n = b.shape[1]
+    need_at_least("matmul", "n_threads", n_threads, 1)
     need("matmul", "b rows", b.shape[0], k)
     need("matmul", "c rows", c.shape[0], m)
     need("matmul", "c columns", c.shape[1], n)
@@ -241,14 +251,15 @@ def matmul(float[:, ::1] c, const float[:, ::1] a, const float[:, ::1] b, int n_
 
 # --- lm_loss.c -----------------------------------------------------------------------------------------------------
 
-def lm_loss(float[::1] losses, float[:, ::1] dx, float[:, ::1] dweight, float[::1] dbias, const float[:, ::1] x,
-            const float[:, ::1] weight, const float[::1] bias, const int32_t[::1] targets, float[:, ::1] logits,
+def lm_loss(float[::1] losses, float[:, ::1] dx or None, float[:, ::1] dweight or None, float[::1] dbias or None, const float[:, ::1] x,
+            const float[:, ::1] weight, const float[::1] bias or None, const int32_t[::1] targets, float[:, ::1] logits,
             int n_threads):
     cdef Py_ssize_t rows = x.shape[0], channels = x.shape[1], vocab = weight.shape[0], i, bad = -1
     cdef float *dx_ = NULL
     cdef float *dweight_ = NULL
     cdef float *dbias_ = NULL
     cdef const float *bias_ = NULL
+    need_at_least("lm_loss", "n_threads", n_threads, 1)
     need("lm_loss", "weight columns", weight.shape[1], channels)
     need("lm_loss", "length of losses", losses.shape[0], rows)
     need("lm_loss", "length of targets", targets.shape[0], rows)
@@ -276,6 +287,8 @@ def lm_loss(float[::1] losses, float[:, ::1] dx, float[:, ::1] dweight, float[::
         if dbias is not None:
             need("lm_loss", "length of dbias", dbias.shape[0], vocab)
             dbias_ = &dbias[0]
+    elif dweight is not None or dbias is not None:
+        raise ValueError("lm_loss: without dx (losses only) dweight and dbias must be None")
     with nogil:
         rgz_active().lm_loss(&losses[0], dx_, dweight_, dbias_, &x[0, 0], &weight[0, 0], bias_, &targets[0],
                              &logits[0, 0], rows, channels, vocab, logits.shape[0], n_threads)
@@ -286,6 +299,7 @@ def lm_loss(float[::1] losses, float[:, ::1] dx, float[:, ::1] dweight, float[::
 def layernorm_forward(float[:, ::1] y, float[::1] mean, float[::1] rstd, const float[:, ::1] x,
                       const float[::1] weight, const float[::1] bias, float eps, int n_threads):
     cdef Py_ssize_t rows = x.shape[0], cols = x.shape[1]
+    need_at_least("layernorm_forward", "n_threads", n_threads, 1)
     need("layernorm_forward", "y rows", y.shape[0], rows)
     need("layernorm_forward", "y columns", y.shape[1], cols)
     need("layernorm_forward", "length of mean", mean.shape[0], rows)
@@ -301,6 +315,7 @@ def layernorm_backward(float[:, ::1] dx, float[::1] dweight, float[::1] dbias, f
                        const float[:, ::1] dy, const float[:, ::1] x, const float[::1] weight,
                        const float[::1] mean, const float[::1] rstd, bint accumulate, int n_threads):
     cdef Py_ssize_t rows = x.shape[0], cols = x.shape[1]
+    need_at_least("layernorm_backward", "n_threads", n_threads, 1)
     need("layernorm_backward", "dx rows", dx.shape[0], rows)
     need("layernorm_backward", "dx columns", dx.shape[1], cols)
     need("layernorm_backward", "dy rows", dy.shape[0], rows)
@@ -319,6 +334,7 @@ def layernorm_backward(float[:, ::1] dx, float[::1] dweight, float[::1] dbias, f
 def rmsnorm_forward(float[:, ::1] y, float[::1] rstd, const float[:, ::1] x, const float[::1] weight, float eps,
                     int n_threads):
     cdef Py_ssize_t rows = x.shape[0], cols = x.shape[1]
+    need_at_least("rmsnorm_forward", "n_threads", n_threads, 1)
     need("rmsnorm_forward", "y rows", y.shape[0], rows)
     need("rmsnorm_forward", "y columns", y.shape[1], cols)
     need("rmsnorm_forward", "length of rstd", rstd.shape[0], rows)
@@ -331,6 +347,7 @@ def rmsnorm_backward(float[:, ::1] dx, float[::1] dweight, float[::1] scratch, c
                      const float[:, ::1] x, const float[::1] weight, const float[::1] rstd, bint accumulate,
                      int n_threads):
     cdef Py_ssize_t rows = x.shape[0], cols = x.shape[1]
+    need_at_least("rmsnorm_backward", "n_threads", n_threads, 1)
     need("rmsnorm_backward", "dx rows", dx.shape[0], rows)
     need("rmsnorm_backward", "dx columns", dx.shape[1], cols)
     need("rmsnorm_backward", "dy rows", dy.shape[0], rows)
@@ -353,12 +370,14 @@ cdef int need_like(str kernel, str what, const float[:, ::1] got, Py_ssize_t row
 
 
 def relu_forward(float[:, ::1] y, const float[:, ::1] x, int n_threads):
+    need_at_least("relu_forward", "n_threads", n_threads, 1)
     need_like("relu_forward", "y", y, x.shape[0], x.shape[1])
     with nogil:
         rgz_active().relu_forward(&y[0, 0], &x[0, 0], x.shape[0] * x.shape[1], n_threads)
 
 
 def relu_backward(float[:, ::1] dx, const float[:, ::1] dy, const float[:, ::1] x, int n_threads):
+    need_at_least("relu_backward", "n_threads", n_threads, 1)
     need_like("relu_backward", "dx", dx, x.shape[0], x.shape[1])
     need_like("relu_backward", "dy", dy, x.shape[0], x.shape[1])
     with nogil:
@@ -366,12 +385,14 @@ def relu_backward(float[:, ::1] dx, const float[:, ::1] dy, const float[:, ::1] 
 
 
 def gelu_forward(float[:, ::1] y, const float[:, ::1] x, int n_threads):
+    need_at_least("gelu_forward", "n_threads", n_threads, 1)
     need_like("gelu_forward", "y", y, x.shape[0], x.shape[1])
     with nogil:
         rgz_active().gelu_forward(&y[0, 0], &x[0, 0], x.shape[0] * x.shape[1], n_threads)
 
 
 def gelu_backward(float[:, ::1] dx, const float[:, ::1] dy, const float[:, ::1] x, int n_threads):
+    need_at_least("gelu_backward", "n_threads", n_threads, 1)
     need_like("gelu_backward", "dx", dx, x.shape[0], x.shape[1])
     need_like("gelu_backward", "dy", dy, x.shape[0], x.shape[1])
     with nogil:
@@ -379,12 +400,14 @@ def gelu_backward(float[:, ::1] dx, const float[:, ::1] dy, const float[:, ::1] 
 
 
 def gelu_tanh_forward(float[:, ::1] y, const float[:, ::1] x, int n_threads):
+    need_at_least("gelu_tanh_forward", "n_threads", n_threads, 1)
     need_like("gelu_tanh_forward", "y", y, x.shape[0], x.shape[1])
     with nogil:
         rgz_active().gelu_tanh_forward(&y[0, 0], &x[0, 0], x.shape[0] * x.shape[1], n_threads)
 
 
 def gelu_tanh_backward(float[:, ::1] dx, const float[:, ::1] dy, const float[:, ::1] x, int n_threads):
+    need_at_least("gelu_tanh_backward", "n_threads", n_threads, 1)
     need_like("gelu_tanh_backward", "dx", dx, x.shape[0], x.shape[1])
     need_like("gelu_tanh_backward", "dy", dy, x.shape[0], x.shape[1])
     with nogil:
@@ -392,12 +415,14 @@ def gelu_tanh_backward(float[:, ::1] dx, const float[:, ::1] dy, const float[:, 
 
 
 def swiglu_forward(float[:, ::1] y, const float[:, ::1] x, int n_threads):
+    need_at_least("swiglu_forward", "n_threads", n_threads, 1)
     need_like("swiglu_forward", "x", x, y.shape[0], 2 * y.shape[1])
     with nogil:
         rgz_active().swiglu_forward(&y[0, 0], &x[0, 0], y.shape[0], y.shape[1], n_threads)
 
 
 def swiglu_backward(float[:, ::1] dx, const float[:, ::1] dy, const float[:, ::1] x, int n_threads):
+    need_at_least("swiglu_backward", "n_threads", n_threads, 1)
     need_like("swiglu_backward", "x", x, dy.shape[0], 2 * dy.shape[1])
     need_like("swiglu_backward", "dx", dx, dy.shape[0], 2 * dy.shape[1])
     with nogil:
@@ -407,10 +432,11 @@ def swiglu_backward(float[:, ::1] dx, const float[:, ::1] dy, const float[:, ::1
 # --- embedding.c, rope.c -------------------------------------------------------------------------------------------
 
 def embedding_forward(float[:, ::1] out, const int32_t[::1] tokens, const float[:, ::1] weight,
-                      const int32_t[::1] positions, const float[:, ::1] position_weight, int n_threads):
+                      const int32_t[::1] positions or None, const float[:, ::1] position_weight or None, int n_threads):
     cdef Py_ssize_t rows = tokens.shape[0], channels = weight.shape[1]
     cdef const int32_t *positions_ = NULL
     cdef const float *position_weight_ = NULL
+    need_at_least("embedding_forward", "n_threads", n_threads, 1)
     need_like("embedding_forward", "out", out, rows, channels)
     need_indices("embedding_forward", "tokens", tokens, weight.shape[0])
     if position_weight is not None:
@@ -426,16 +452,18 @@ def embedding_forward(float[:, ::1] out, const int32_t[::1] tokens, const float[
 
 def embedding_backward(float[:, ::1] dweight, const int32_t[::1] indices, const float[:, ::1] dout, int n_threads):
     cdef Py_ssize_t rows = indices.shape[0], channels = dweight.shape[1]
+    need_at_least("embedding_backward", "n_threads", n_threads, 1)
     need_like("embedding_backward", "dout", dout, rows, channels)
     need_indices("embedding_backward", "indices", indices, dweight.shape[0])
     with nogil:
         rgz_active().embedding_backward(&dweight[0, 0], &indices[0], &dout[0, 0], rows, channels, n_threads)
 
 
-def rope(float[:, :, ::1] x, const int32_t[::1] positions, const float[:, ::1] cosines, const float[:, ::1] sines,
+def rope(float[:, :, :] x, const int32_t[::1] positions, const float[:, ::1] cosines, const float[:, ::1] sines,
          bint inverse, int n_threads):
     cdef Py_ssize_t rows = x.shape[0], heads = x.shape[1], head_size = x.shape[2]
     cdef Py_ssize_t stride = row_stride("rope", "x", x)
+    need_at_least("rope", "n_threads", n_threads, 1)
     if head_size % 2:
         raise ValueError(f"rope: head size must be even, got {head_size}")
     need("rope", "length of positions", positions.shape[0], rows)
@@ -449,8 +477,8 @@ def rope(float[:, :, ::1] x, const int32_t[::1] positions, const float[:, ::1] c
 
 # --- attention.c, decode.c -----------------------------------------------------------------------------------------
 
-cdef int need_attention(str kernel, const float[:, :, ::1] q, const float[:, :, ::1] k,
-                        const float[:, :, ::1] v) except -1:
+cdef int need_attention(str kernel, const float[:, :, :] q, const float[:, :, :] k,
+                        const float[:, :, :] v) except -1:
     need(kernel, "k rows", k.shape[0], q.shape[0])
     need(kernel, "v rows", v.shape[0], q.shape[0])
     need(kernel, "heads of v", v.shape[1], k.shape[1])
@@ -461,19 +489,20 @@ cdef int need_attention(str kernel, const float[:, :, ::1] q, const float[:, :, 
     return 0
 
 
-cdef int need_heads(str kernel, str what, const float[:, :, ::1] got, const float[:, :, ::1] like) except -1:
+cdef int need_heads(str kernel, str what, const float[:, :, :] got, const float[:, :, :] like) except -1:
     need(kernel, what + " rows", got.shape[0], like.shape[0])
     need(kernel, "heads of " + what, got.shape[1], like.shape[1])
     need(kernel, "head size of " + what, got.shape[2], like.shape[2])
     return 0
 
 
-def attention_forward(float[:, :, ::1] out, float[:, ::1] lse, const float[:, :, ::1] q, const float[:, :, ::1] k,
-                      const float[:, :, ::1] v, const int32_t[::1] cu_seqlens, float[::1] scratch, float scale,
+def attention_forward(float[:, :, :] out, float[:, ::1] lse, const float[:, :, :] q, const float[:, :, :] k,
+                      const float[:, :, :] v, const int32_t[::1] cu_seqlens, float[::1] scratch, float scale,
                       bint causal, int n_threads):
     cdef Py_ssize_t rows = q.shape[0], heads = q.shape[1], head_size = q.shape[2]
     cdef Py_ssize_t so = row_stride("attention_forward", "out", out), sq = row_stride("attention_forward", "q", q)
     cdef Py_ssize_t sk = row_stride("attention_forward", "k", k), sv = row_stride("attention_forward", "v", v)
+    need_at_least("attention_forward", "n_threads", n_threads, 1)
     need_attention("attention_forward", q, k, v)
     need_heads("attention_forward", "out", out, q)
     need_like("attention_forward", "lse", lse, rows, heads)
@@ -485,15 +514,16 @@ def attention_forward(float[:, :, ::1] out, float[:, ::1] lse, const float[:, :,
                                        k.shape[1], head_size, scale, causal, n_threads)
 
 
-def attention_backward(float[:, :, ::1] dq, float[:, :, ::1] dk, float[:, :, ::1] dv, const float[:, :, ::1] dout,
-                       const float[:, :, ::1] q, const float[:, :, ::1] k, const float[:, :, ::1] v,
-                       const float[:, :, ::1] out, const float[:, ::1] lse, const int32_t[::1] cu_seqlens,
+def attention_backward(float[:, :, :] dq, float[:, :, :] dk, float[:, :, :] dv, const float[:, :, :] dout,
+                       const float[:, :, :] q, const float[:, :, :] k, const float[:, :, :] v,
+                       const float[:, :, :] out, const float[:, ::1] lse, const int32_t[::1] cu_seqlens,
                        float[::1] scratch, float scale, bint causal, int n_threads):
     cdef Py_ssize_t rows = q.shape[0], heads = q.shape[1], head_size = q.shape[2]
     cdef Py_ssize_t sdq = row_stride("attention_backward", "dq", dq), sdk = row_stride("attention_backward", "dk", dk)
     cdef Py_ssize_t sdv = row_stride("attention_backward", "dv", dv), so = row_stride("attention_backward", "out", out)
     cdef Py_ssize_t sq = row_stride("attention_backward", "q", q), sk = row_stride("attention_backward", "k", k)
     cdef Py_ssize_t sv = row_stride("attention_backward", "v", v)
+    need_at_least("attention_backward", "n_threads", n_threads, 1)
     need_attention("attention_backward", q, k, v)
     need_heads("attention_backward", "dq", dq, q)
     need_heads("attention_backward", "dk", dk, k)
@@ -511,21 +541,19 @@ def attention_backward(float[:, :, ::1] dq, float[:, :, ::1] dk, float[:, :, ::1
                                         k.shape[1], head_size, scale, causal, n_threads)
 
 
-def attention_decode(float[:, :, ::1] out, const float[:, :, ::1] q, const float[:, :, :, ::1] k_cache,
+def attention_decode(float[:, :, :] out, const float[:, :, :] q, const float[:, :, :, ::1] k_cache,
                      const float[:, :, :, ::1] v_cache, const int32_t[::1] lengths, float[:, :, ::1] scores,
                      float scale, int n_threads):
     cdef Py_ssize_t batch = q.shape[0], heads = q.shape[1], head_size = q.shape[2]
     cdef Py_ssize_t kv_heads = k_cache.shape[1], capacity = k_cache.shape[2], axis
     cdef Py_ssize_t stride = row_stride("attention_decode", "q", q)
+    need_at_least("attention_decode", "n_threads", n_threads, 1)
     need_heads("attention_decode", "out", out, q)
     need("attention_decode", "row stride of out", row_stride("attention_decode", "out", out), heads * head_size)
     need("attention_decode", "k_cache batch", k_cache.shape[0], batch)
     need("attention_decode", "head size of k_cache", k_cache.shape[3], head_size)
     for axis in range(4):
         need("attention_decode", f"v_cache axis {axis}", v_cache.shape[axis], k_cache.shape[axis])
-    for name, cache in (("k_cache", k_cache), ("v_cache", v_cache)):
-        if not cache.is_c_contig():
-            raise ValueError(f"attention_decode: {name} must be C-contiguous")
     if kv_heads < 1 or heads % kv_heads:
         raise ValueError(f"attention_decode: heads of q must be a multiple of those of k_cache, got {heads}, {kv_heads}")
     need("attention_decode", "length of lengths", lengths.shape[0], batch)
@@ -543,9 +571,10 @@ def attention_decode(float[:, :, ::1] out, const float[:, :, ::1] q, const float
 
 # --- dropout.c, optim.c --------------------------------------------------------------------------------------------
 
-def dropout_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] residual, float p, uint64_t seed,
+def dropout_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] residual or None, float p, uint64_t seed,
                     uint64_t stream, int n_threads):
     cdef const float *residual_ = NULL
+    need_at_least("dropout_forward", "n_threads", n_threads, 1)
     need_probability("dropout_forward", p)
     need_like("dropout_forward", "y", y, x.shape[0], x.shape[1])
     if residual is not None:
@@ -558,6 +587,7 @@ def dropout_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] 
 
 def dropout_backward(float[:, ::1] dx, const float[:, ::1] dy, float p, uint64_t seed, uint64_t stream,
                      int n_threads):
+    need_at_least("dropout_backward", "n_threads", n_threads, 1)
     need_probability("dropout_backward", p)
     need_like("dropout_backward", "dx", dx, dy.shape[0], dy.shape[1])
     with nogil:
@@ -566,6 +596,7 @@ def dropout_backward(float[:, ::1] dx, const float[:, ::1] dy, float p, uint64_t
 
 def squared_norm(double[::1] scratch, const float[::1] x, int n_threads):
     cdef double total = 0.0
+    need_at_least("squared_norm", "n_threads", n_threads, 1)
     need_at_least("squared_norm", "length of scratch", scratch.shape[0], squared_norm_scratch(x.shape[0]))
     with nogil:
         rgz_active().squared_norm(&total, &scratch[0], &x[0], x.shape[0], n_threads)
@@ -576,6 +607,7 @@ def adamw(float[::1] weight, float[::1] grad, float[::1] m, float[::1] v, Py_ssi
           float beta2, float eps, float weight_decay, float correction1, float correction2, float grad_scale,
           int n_threads):
     cdef Py_ssize_t n = weight.shape[0]
+    need_at_least("adamw", "n_threads", n_threads, 1)
     need("adamw", "length of grad", grad.shape[0], n)
     need("adamw", "length of m", m.shape[0], n)
     need("adamw", "length of v", v.shape[0], n)

@@ -1,0 +1,40 @@
+"""Shared by all benchmarks: where data may come from, and the sgemm rate that this run's shares are of."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--data", default=os.environ.get("RGZ_BENCH_DATA"), help="folder of real text (RGZ_BENCH_DATA)")
+
+
+@pytest.fixture(scope="session")
+def data_folder(request: pytest.FixtureRequest) -> Path:
+    folder = request.config.getoption("--data")
+    if not folder:
+        pytest.skip("no text given: --data FOLDER or RGZ_BENCH_DATA")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sgemm_gflops() -> float:
+    """Rate of rgz.ops.matmul on 2048^3 in this run: the ceiling of everything else here."""
+    import rgz
+
+    a = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
+    rgz.ops.matmul(a, a)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        rgz.ops.matmul(a, a)
+        times.append(time.perf_counter() - start)
+    return 2 * 2048**3 / float(np.median(times)) / 1e9

@@ -1,0 +1,18 @@
+"""Documents from files, their token ids, and batches of them."""
+
+from rgz.data.batches import Batch, Batches, require_one_sequence
+from rgz.data.dataset import Dataset, load_dataset
+from rgz.data.encode import TokenData, encode_dataset, require_dialogue
+from rgz.data.records import Document
+
+__all__ = [
+    "Batch",
+    "Batches",
+    "Dataset",
+    "Document",
+    "TokenData",
+    "encode_dataset",
+    "load_dataset",
+    "require_dialogue",
+    "require_one_sequence",
+]

@@ -1,0 +1,132 @@
+"""Documents from files and folders, and their split into training and validation."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rgz.data.files import FORMATS, read_documents
+from rgz.data.records import Document
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.text import render_chat
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+class Dataset:
+    """Documents in order, each a text or a dialogue (a list of {"role", "content"}).
+
+    notices : sentences for the user on how the files were read: encodings, files and fields left aside.
+    """
+
+    def __init__(self, documents: Sequence[Document], notices: Sequence[str] = ()) -> None:
+        self.documents = list(documents)
+        self.notices = list(notices)
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __repr__(self) -> str:
+        return f"Dataset({len(self.documents)} documents)"
+
+    def texts(self) -> Iterator[str]:
+        """Yield every document as plain text, a dialogue with its `用户：` and `助手：`."""
+        for document in self.documents:
+            yield document if isinstance(document, str) else render_chat(document)
+
+    def split(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Return (the rest, a random `fraction` of the documents), both in their old order.
+
+        fraction : in [0, 1); else RgzError. Above 0 both parts have at least one document, except that a
+            single document all goes to the first, whose notices then say so.
+        """
+        if not 0 <= fraction < 1:
+            raise RgzError(tr("the validation share must be in [0, 1), got {fraction}", fraction=fraction))
+        n = len(self.documents)
+        if fraction and n < 2:
+            notice = tr("there is only one document: nothing is held out for validation")
+            return Dataset(self.documents, [*self.notices, notice]), Dataset([])
+        count = min(max(round(n * fraction), 1), n - 1) if fraction else 0
+        # Raw generator output, sorted: unlike Generator.permutation, NumPy promises it never to change.
+        keys = np.random.PCG64(seed & 0xFFFFFFFFFFFFFFFF).random_raw(n)
+        held_out = set(np.argsort(keys, kind="stable")[:count].tolist())
+        parts: tuple[list[Document], list[Document]] = ([], [])
+        for number, document in enumerate(self.documents):
+            parts[number in held_out].append(document)
+        return Dataset(parts[0], self.notices), Dataset(parts[1])
+
+
+def load_dataset(paths: Paths) -> Dataset:
+    """Read files and folders in the order given; a folder in natural order (dataset2 before dataset10).
+
+    .txt : a document a line, empty lines left out. A file of any other ending, given by name, is read so too.
+    .jsonl : a record a line.
+    .json : a list of texts or records, one record, or an object that holds exactly one such list.
+    Records: see `rgz.data.records`; encodings: see `rgz.data.readers`.
+    What cannot be read is an RgzError that names file and line; nothing is dropped in silence
+    (`Dataset.notices`).
+    """
+    documents: list[Document] = []
+    notices: list[str] = []
+    seen: set[str] = set()
+    for path in _files(paths, notices):
+        real = os.path.realpath(path)
+        if real in seen:
+            notices.append(tr("{path} was given twice and is read once", path=path))
+            continue
+        seen.add(real)
+        documents.extend(read_documents(path, notices))
+    if not documents:
+        raise RgzError(tr("no data was given; name at least one file or folder"))
+    return Dataset(documents, notices)
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which digits count as numbers."""
+    pairs = re.findall(r"([0-9]+)|([^0-9]+)", name.casefold())
+    return tuple((0, int(digits), "") if digits else (1, 0, other) for digits, other in pairs)
+
+
+def _files(paths: Paths, notices: list[str]) -> Iterator[Path]:
+    for path in map(Path, [paths] if isinstance(paths, str | os.PathLike) else paths):
+        if path.is_dir():
+            yield from _folder_files(path, notices)
+        elif path.exists() and not path.is_file():
+            raise RgzError(tr("{path} is neither a file nor a folder", path=path))
+        else:
+            yield path
+
+
+def _folder_files(folder: Path, notices: list[str]) -> list[Path]:
+    """Return the readable files under `folder`; a notice names the others, hidden ones excepted."""
+    found: list[Path] = []
+    aside: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        raise RgzError(
+            tr("cannot read {path}: {reason}", path=error.filename, reason=error.strerror or error)
+        ) from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
+        for name in sorted((name for name in names if not name.startswith(".")), key=natural_key):
+            if Path(name).suffix.lower() in FORMATS:
+                found.append(Path(place, name))
+            else:
+                aside.append(name)
+    endings = " ".join(FORMATS)
+    if not found:
+        raise RgzError(
+            tr("{path} holds no {endings} file; give a folder that does", path=folder, endings=endings)
+        )
+    if aside:
+        names_shown = ", ".join(aside[:5]) + (", ..." if len(aside) > 5 else "")
+        notices.append(
+            tr("{path}: left aside, no {endings}: {names}", path=folder, endings=endings, names=names_shown)
+        )
+    return found

@@ -1,0 +1,95 @@
+"""Documents to token ids, once before training."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgz.data.dataset import Dataset
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.text import Tokenizer, encode_chat
+
+
+@dataclass(frozen=True, eq=False)
+class TokenData:
+    """The ids of all documents end to end.
+
+    ids : (T,) uint16, or int32 for a vocabulary above 65,536.
+    offsets : (D + 1,) int64; document d is ids[offsets[d] : offsets[d + 1]], beginning with bos.
+    mask : (T,) uint8, 1 where an id counts as a target; None if all do. A document's first id never is one.
+    fingerprint : of the tokenizer; "" if unknown.
+    n_characters : characters of text that the targets stand for, special tokens not counted: what a loss is
+        divided by to compare tokenizers. None if unknown.
+    """
+
+    ids: NDArray[np.uint16] | NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    mask: NDArray[np.uint8] | None = None
+    fingerprint: str = ""
+    n_characters: int | None = None
+
+    @property
+    def n_documents(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_tokens(self) -> int:
+        return int(self.offsets[-1])
+
+    @property
+    def n_targets(self) -> int:
+        """Tokens that a training epoch learns to predict."""
+        lengths = np.diff(self.offsets)
+        if self.mask is None:
+            return int(np.maximum(lengths - 1, 0).sum())
+        first = self.offsets[:-1][lengths > 0]
+        return int(np.count_nonzero(self.mask)) - int(np.count_nonzero(self.mask[first]))
+
+
+def encode_dataset(dataset: Dataset, tokenizer: Tokenizer, *, mask_prompts: bool = False) -> TokenData:
+    """Encode every document: a text as bos + ids + eos, a dialogue as `rgz.text.encode_chat` does.
+
+    mask_prompts : of dialogues only the answers (each with its eos) count as targets; texts count in full.
+    """
+    small = tokenizer.vocab_size <= 1 << 16
+    ids = array("H" if small else "i")
+    counts = array("B")
+    offsets = array("q", [0])
+    n_characters = 0
+    for document in dataset.documents:
+        if isinstance(document, str):
+            encoded = [tokenizer.bos_id, *tokenizer.encode(document), tokenizer.eos_id]
+            mask = [0] + [1] * (len(encoded) - 1)
+            n_characters += len(document)
+        else:
+            encoded, mask = encode_chat(tokenizer, document)
+            if mask_prompts:
+                n_characters += sum(len(turn["content"]) for turn in document if turn["role"] == "assistant")
+            else:
+                n_characters += len(tokenizer.decode(encoded))
+        ids.extend(encoded)
+        offsets.append(len(ids))
+        if mask_prompts:
+            counts.extend(mask)
+    return TokenData(
+        ids=np.frombuffer(ids, np.uint16) if small else np.frombuffer(ids, np.int32),
+        offsets=np.frombuffer(offsets, dtype=np.int64),
+        mask=np.frombuffer(counts, dtype=np.uint8) if mask_prompts else None,
+        fingerprint=tokenizer.fingerprint,
+        n_characters=n_characters,
+    )
+
+
+def require_dialogue(dataset: Dataset) -> None:
+    """Refuse data for instruction tuning that holds no answer to learn from."""
+    if all(isinstance(document, str) for document in dataset.documents):
+        raise RgzError(
+            tr(
+                "there is no dialogue in the data, so no answer to learn from; give 用户：…助手：… texts or "
+                "records with messages or instruction + output, or use rgz train"
+            )
+        )

@@ -1,0 +1,44 @@
+"""Every sentence a user reads, in English or Chinese.
+
+The English template is the key, as in gettext; the Chinese text stands in `locale/zh/*.json`, one flat object
+a file, merged. A template without a translation is shown in English: a missing entry must never stop a run
+(`tests/test_messages.py` finds it instead).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import locale
+import os
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "locale"
+
+
+def language() -> str:
+    """Return "zh" or "en": by RGZ_LANG, LC_ALL, LC_MESSAGES, LANG, the first that is set; else by the system.
+
+    Read at each call, so that a test or a notebook can switch.
+    """
+    for name in ("RGZ_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := os.environ.get(name):
+            break
+    else:
+        value = locale.getlocale()[0] or ""  # Windows sets none of them: "Chinese (Simplified)_China"
+    return "zh" if value.lower().startswith(("zh", "chinese")) else "en"
+
+
+def tr(template: str, /, **values: object) -> str:
+    """Return `template` in the user's language with its `{name}` places filled from `values`."""
+    if language() == "zh":
+        template = _catalog().get(template, template)
+    return template.format(**values)
+
+
+@functools.cache
+def _catalog() -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for path in sorted((_FOLDER / "zh").glob("*.json")):
+        merged.update(json.loads(path.read_text(encoding="utf-8")))
+    return merged

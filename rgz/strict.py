@@ -1,0 +1,116 @@
+"""Frozen dataclasses that refuse unknown keys and wrong types, and the errors that say so."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import numbers
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from rgz.errors import RgzError
+from rgz.messages import tr
+
+
+def _kind(annotation: str) -> str:
+    names = {
+        "int": tr("an integer"),
+        "float": tr("a number"),
+        "bool": tr("true or false"),
+        "str": tr("a text"),
+    }
+    names |= {"None": tr("none"), "tuple[str, ...]": tr("a list of texts"), "dict[str, Any]": tr("a table")}
+    return names.get(annotation, annotation)
+
+
+def unknown_name(kind: str, given: str, known: Iterable[str]) -> RgzError:
+    """The error for a name that is not in `known`, with the nearest one that is."""
+    known = list(known)
+    near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.5)
+    if near:
+        return RgzError(
+            tr("unknown {kind} '{given}'; did you mean '{near}'?", kind=kind, given=given, near=near[0])
+        )
+    names = ", ".join(known)
+    return RgzError(tr("unknown {kind} '{given}'; known are: {names}", kind=kind, given=given, names=names))
+
+
+def parse_seconds(name: str, value: float | str) -> float:
+    """Seconds from a number or from a text like '90', '45s', '20m', '1h30m', '2d'."""
+    if isinstance(value, str):
+        parts = re.fullmatch(
+            r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", value.strip().lower()
+        )
+        if value.strip() and parts is not None:
+            days, hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+            value = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if isinstance(value, str) or not math.isfinite(value) or value < 0:
+        raise RgzError(
+            tr(
+                "{name} must be seconds or a text like 90s, 20m, 1h30m, got {value}",
+                name=name,
+                value=repr(value),
+            )
+        )
+    return float(value)
+
+
+def _fits(value: object, kinds: list[str]) -> bool:
+    if value is None or isinstance(value, bool | str | dict):
+        name = "None" if value is None else type(value).__name__
+        return any(kind == name or kind.startswith(name + "[") for kind in kinds)
+    if isinstance(value, list | tuple):
+        return "tuple[str, ...]" in kinds and all(isinstance(item, str) for item in value)
+    if isinstance(value, numbers.Integral):  # NumPy's integers too
+        return "int" in kinds or "float" in kinds
+    return isinstance(value, numbers.Real) and "float" in kinds
+
+
+def _plain(value: Any, kinds: list[str]) -> Any:
+    """The same value as one of Python's own types, integers widened where only a float is allowed."""
+    if value is None or isinstance(value, bool | str | dict):
+        return value
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    return int(value) if isinstance(value, numbers.Integral) and "int" in kinds else float(value)
+
+
+class Strict:
+    """Type checks and dictionary conversion that ModelConfig and TrainingArguments share."""
+
+    def check_types(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            kinds = str(f.type).split(" | ")
+            value = getattr(self, f.name)
+            if not _fits(value, kinds):
+                wanted = tr(" or ").join(_kind(kind) for kind in kinds)
+                raise RgzError(
+                    tr("{name} must be {wanted}, got {value}", name=f.name, wanted=wanted, value=repr(value))
+                )
+            object.__setattr__(self, f.name, _plain(value, kinds))
+
+    def need(self, holds: bool, name: str, bound: str) -> None:
+        if not holds:
+            value = repr(getattr(self, name))
+            raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=bound, value=value))
+
+    def one_of(self, name: str, allowed: tuple[str, ...]) -> None:
+        self.need(getattr(self, name) in allowed, name, " | ".join(allowed))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; `from_dict` is the inverse."""
+        return {
+            f.name: list(value) if isinstance(value := getattr(self, f.name), tuple) else value
+            for f in dataclasses.fields(self)  # type: ignore[arg-type]
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a dictionary; a key that is no field is an error naming the nearest field."""
+        known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for key in values:
+            if key not in known:
+                raise unknown_name(tr("key"), key, known)
+        return cls(**values)

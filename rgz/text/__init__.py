@@ -1,0 +1,21 @@
+"""Text to token ids and back, exactly, and the template of dialogues."""
+
+from rgz.text.char import ByteTokenizer, CharTokenizer
+from rgz.text.chat import encode_chat, encode_prompt, parse_chat, render_chat
+from rgz.text.load import load_tokenizer
+from rgz.text.stream import TextStream
+from rgz.text.tokenizer import Tokenizer
+from rgz.text.word import WordTokenizer
+
+__all__ = [
+    "ByteTokenizer",
+    "CharTokenizer",
+    "TextStream",
+    "Tokenizer",
+    "WordTokenizer",
+    "encode_chat",
+    "encode_prompt",
+    "load_tokenizer",
+    "parse_chat",
+    "render_chat",
+]

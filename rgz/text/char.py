@@ -1,0 +1,42 @@
+"""Vocabularies of single characters, and of bytes alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+from rgz.text.tokenizer import Tokenizer, has_character_entry, ranked, room_for_entries
+
+
+class CharTokenizer(Tokenizer):
+    """One id a character; characters outside the vocabulary are written in bytes."""
+
+    type: ClassVar[str] = "char"
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int = 8000, min_frequency: int = 1) -> Self:
+        """Take the most frequent characters of `texts`, equals in code point order.
+
+        vocab_size : the most ids, at least 260 (special tokens and bytes); else RgzError. There may be fewer.
+        min_frequency : a character seen less often gets no id of its own.
+        """
+        room = room_for_entries(vocab_size)
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(text)
+        candidates = {key: count for key, count in counts.items() if has_character_entry(key)}
+        return cls("".join(ranked(candidates, room, min_frequency)))
+
+
+class ByteTokenizer(Tokenizer):
+    """The 256 bytes of UTF-8 and the special tokens: 260 ids, nothing to train."""
+
+    type: ClassVar[str] = "byte"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        return cls()

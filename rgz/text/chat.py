@@ -1,0 +1,111 @@
+"""Dialogues: one list of messages, one template, the same tokens in training and in chat.
+
+    系统：…\\n                     (optional, once)
+    用户：question\\n助手：answer</s>用户：question\\n助手：answer</s>…
+
+Every piece is encoded by itself, so that no word reaches across a boundary: what `rgz chat` has seen when it
+begins to answer is, id for id, what training showed before the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.text.tokenizer import Tokenizer
+
+Message = Mapping[str, str]
+
+SYSTEM, USER, ASSISTANT = "系统：", "用户：", "\n助手："
+_FIRST_QUESTION = re.compile(r"\s*(?:系统[：:](.*?)(?<!\w))?用户[：:]", re.DOTALL)
+_ANSWER = re.compile("助手[：:]")
+_NEXT_QUESTION = re.compile(r"(?<!\w)用户[：:]")  # not within a word: an answer may say "普通用户：…"
+
+
+def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+    """Return (ids, mask) of a whole dialogue; mask is 1 at the ids of an answer and at the `</s>` after it.
+
+    Messages are {"role": "system" | "user" | "assistant", "content": text}: an optional system message, then
+    questions and answers in turn, ending with an answer; else RgzError.
+    """
+    check_dialogue(messages)
+    ids, mask = [tokenizer.bos_id], [0]
+    for message in messages:
+        before, answer = _encode_message(tokenizer, message)
+        ids += before + answer
+        mask += [0] * len(before) + [1] * len(answer)
+    return ids, mask
+
+
+def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
+    """Return the ids after which the next answer is to be generated; the last message is the user's."""
+    _check_order(messages)
+    if messages[-1]["role"] != "user":
+        raise RgzError(tr("a prompt must end with a message of the user"))
+    ids = [tokenizer.bos_id]
+    for message in messages:
+        before, answer = _encode_message(tokenizer, message)
+        ids += before + answer
+    return ids + tokenizer.encode(ASSISTANT)
+
+
+def _encode_message(tokenizer: Tokenizer, message: Message) -> tuple[list[int], list[int]]:
+    """Return the ids that only lead on, and those that the model has to learn to say."""
+    content = tokenizer.encode(message["content"])
+    if message["role"] == "system":
+        return tokenizer.encode(SYSTEM) + content + tokenizer.encode("\n"), []
+    if message["role"] == "user":
+        return tokenizer.encode(USER) + content, []
+    return tokenizer.encode(ASSISTANT), [*content, tokenizer.eos_id]
+
+
+def check_dialogue(messages: Sequence[Message]) -> None:
+    """Refuse what cannot be trained on: see `encode_chat`."""
+    _check_order(messages)
+    if messages[-1]["role"] != "assistant":
+        raise RgzError(tr("a dialogue must end with an answer of the assistant"))
+    if not all(message["content"].strip() for message in messages):
+        raise RgzError(tr("a message of a dialogue must not be empty"))
+
+
+def _check_order(messages: Sequence[Message]) -> None:
+    roles = [message["role"] for message in messages]
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    if not turns or turns != (["user", "assistant"] * len(turns))[: len(turns)]:
+        raise RgzError(
+            tr(
+                "a dialogue must be an optional system message, then user and assistant in turn, got {roles}",
+                roles=", ".join(roles[:8]) + (", ..." if len(roles) > 8 else "") or "[]",
+            )
+        )
+
+
+def render_chat(messages: Sequence[Message]) -> str:
+    """Return a dialogue as plain text, a message a line: to train a tokenizer on, to display."""
+    lead = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT.strip()}
+    return "\n".join(lead[message["role"]] + message["content"] for message in messages)
+
+
+def parse_chat(text: str) -> list[dict[str, str]] | None:
+    """Return the messages of a text that is wholly `用户：…助手：…`, None for any other text.
+
+    Several turns, ASCII colons and a leading `系统：…` are understood. No message may be empty, the last word
+    is the assistant's. White space around a message and an `</s>` at its end are not part of it.
+    """
+    start = _FIRST_QUESTION.match(text)
+    if start is None:
+        return None
+    messages = [{"role": "system", "content": start[1]}] if start[1] is not None else []
+    while start is not None:
+        answer = _ANSWER.search(text, start.end())
+        if answer is None:
+            return None
+        question, start = text[start.end() : answer.start()], _NEXT_QUESTION.search(text, answer.end())
+        messages.append({"role": "user", "content": question})
+        reply = text[answer.end() : start.start() if start else None]
+        messages.append({"role": "assistant", "content": reply})
+    for message in messages:
+        message["content"] = message["content"].strip().removesuffix("</s>").rstrip()
+    return messages if all(message["content"] for message in messages) else None

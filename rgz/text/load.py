@@ -1,0 +1,72 @@
+"""A tokenizer from its file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.text.char import ByteTokenizer, CharTokenizer
+from rgz.text.tokenizer import (
+    FILE_NAME,
+    FORMAT,
+    LONE_SURROGATE,
+    LONGEST_WORD,
+    SPECIAL_TOKENS,
+    Tokenizer,
+    has_character_entry,
+)
+from rgz.text.word import WordTokenizer
+
+_KINDS: tuple[type[Tokenizer], ...] = (WordTokenizer, CharTokenizer, ByteTokenizer)
+TOKENIZERS = {kind.type: kind for kind in _KINDS}
+
+
+def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
+    """Read a tokenizer from its file, or from the run folder that holds it.
+
+    A file that is missing, damaged or not a tokenizer of rgz is an RgzError that says which.
+    """
+    path = Path(path)
+    path = path / FILE_NAME if path.is_dir() else path
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RgzError(
+            tr("cannot read the tokenizer {path}: {reason}", path=path, reason=error.strerror or error)
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise RgzError(tr("{path} is not a tokenizer file: {reason}", path=path, reason=error)) from error
+    if reason := _what_is_wrong(data):
+        raise RgzError(tr("{path} is not a tokenizer file: {reason}", path=path, reason=reason))
+    return TOKENIZERS[data["type"]].from_dict(data)
+
+
+def _what_is_wrong(data: object) -> str | None:
+    """Return why `data` is no tokenizer that this version can use, None if it is one."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        return tr('there is no "format": "{format}" in it', format=FORMAT)
+    if data.get("version") != 1:
+        return tr("its version is {version}, this rgz reads version 1", version=data.get("version"))
+    kind = data.get("type")
+    if not isinstance(kind, str) or kind not in TOKENIZERS:
+        return tr("its type {type} must be one of {types}", type=kind, types=", ".join(TOKENIZERS))
+    if data.get("special_tokens") != list(SPECIAL_TOKENS):
+        return tr("its special tokens must be {names}", names=" ".join(SPECIAL_TOKENS))
+    characters, words = data.get("characters"), data.get("words")
+    if not isinstance(characters, str) or not all(map(has_character_entry, characters)):
+        return tr('"characters" must be one text of non-ASCII characters')
+    if not isinstance(words, list) or not all(map(_is_word, words)):
+        return tr('"words" must be a list of texts of 2 to {longest} characters', longest=LONGEST_WORD)
+    pieces = [*characters, *words]
+    if len(set(pieces)) != len(pieces):
+        return tr("a character or word stands in it twice")
+    if (kind != "word" and words) or (kind == "byte" and characters):
+        return tr("its type {type} has no entries of that kind", type=kind)
+    return None
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and 2 <= len(value) <= LONGEST_WORD and not LONE_SURROGATE.search(value)

@@ -1,0 +1,218 @@
+"""From arguments and text to what the loop walks over: batches, how many updates, and the schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rgz.config import TrainingArguments
+from rgz.data import Batches, TokenData, encode_dataset, require_one_sequence
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.schedules import get_schedule
+from rgz.train.interfaces import BatchesLike, StepLike
+
+# Resuming with another value of one of these would silently train on other batches than the run began with.
+_BATCHING = (
+    "batch_size", "gradient_accumulation_steps", "max_length", "packing", "group_by_length",
+    "mask_prompts", "seed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything about a run that is known before it starts.
+
+    updates_per_epoch : the last one of an epoch may be made of fewer micro-batches (the tail is flushed).
+    identity : what a checkpoint must agree with for resuming to mean anything.
+    notices : sentences for the user, such as why there is no validation.
+    """
+
+    train: TokenData
+    val: TokenData | None
+    batches: BatchesLike
+    val_batches: BatchesLike | None
+    updates_per_epoch: int
+    max_steps: int
+    eval_every: int
+    schedule: Callable[[int], float]
+    identity: dict[str, Any]
+    notices: tuple[str, ...]
+
+    @property
+    def max_rows(self) -> int:
+        """Rows of the largest batch that any epoch or evaluation can bring."""
+        return max(batches.max_rows for batches in (self.batches, self.val_batches) if batches is not None)
+
+    @property
+    def max_seqs(self) -> int:
+        return max(batches.max_seqs for batches in (self.batches, self.val_batches) if batches is not None)
+
+    def evaluations_left(self, step: int) -> int:
+        done = step // self.eval_every
+        return -(-self.max_steps // self.eval_every) - done if step < self.max_steps else 0
+
+
+def plan_training(
+    train: Any, val: Any, tokenizer: Any, args: TrainingArguments, positions: int
+) -> TrainingPlan:
+    """Encode, split, batch and count; RgzError where the text is too short to train on.
+
+    train, val : Dataset or TokenData; val None takes args.validation_split of the training documents.
+    positions : the model's max_position_embeddings, which max_length must not exceed.
+    """
+    if args.max_length > positions:
+        raise RgzError(
+            tr(
+                "max_length must be <= max_position_embeddings of the model, "
+                "got {max_length} and {positions}",
+                max_length=args.max_length,
+                positions=positions,
+            )
+        )
+    tokens = _encode(train, tokenizer, args)
+    require_one_sequence(tokens, args.max_length)
+    val_tokens = None if val is None else _encode(val, tokenizer, args)
+    notices: list[str] = []
+    if val_tokens is None and args.validation_split > 0:
+        tokens, val_tokens, notices = split_validation(tokens, args.validation_split, args.seed)
+    if val_tokens is not None and val_tokens.n_targets == 0:
+        notices.append(tr("the validation text holds nothing to measure; training without validation"))
+        val_tokens = None
+    batches = _batches(tokens, args, shuffle=True)
+    val_batches = None if val_tokens is None else _batches(val_tokens, args, shuffle=False)
+    per_epoch = -(-len(batches) // args.gradient_accumulation_steps)
+    max_steps = args.max_steps if args.max_steps > 0 else max(1, math.ceil(args.num_train_epochs * per_epoch))
+    return TrainingPlan(
+        train=tokens,
+        val=val_tokens,
+        batches=batches,
+        val_batches=val_batches,
+        updates_per_epoch=per_epoch,
+        max_steps=max_steps,
+        eval_every=args.eval_steps or per_epoch,
+        schedule=make_schedule(args, max_steps),
+        identity={
+            **{name: getattr(args, name) for name in _BATCHING},
+            "training data": data_digest(tokens),
+            "validation data": data_digest(val_tokens) if val_tokens is not None else None,
+        },
+        notices=tuple(notices),
+    )
+
+
+def make_schedule(args: TrainingArguments, total_steps: int) -> Callable[[int], float]:
+    """The learning rate's multiplier for each update, by args.lr_scheduler_type."""
+    return get_schedule(
+        args.lr_scheduler_type,
+        total_steps=total_steps,
+        warmup_steps=args.warmup_steps,
+        min_lr_ratio=args.min_lr_ratio,
+        **args.lr_scheduler_kwargs,
+    )
+
+
+def split_validation(
+    data: TokenData, fraction: float, seed: int
+) -> tuple[TokenData, TokenData | None, list[str]]:
+    """Hold a random `fraction` of the documents out, at least one, leaving at least one; or say why not."""
+    n = data.n_documents
+    if n < 2:
+        notice = tr(
+            "{count} document is too few to hold one out; training without validation "
+            "(give more documents, or validation data of your own)",
+            count=n,
+        )
+        return data, None, [notice]
+    count = min(max(1, round(fraction * n)), n - 1)
+    # Raw generator output, sorted: unlike Generator.permutation, NumPy promises it never to change.
+    order = np.argsort(np.random.PCG64(seed & 0xFFFFFFFFFFFFFFFF).random_raw(n), kind="stable")
+    held_out = np.zeros(n, bool)
+    held_out[order[:count]] = True
+    return _select(data, ~held_out), _select(data, held_out), []
+
+
+def _select(data: TokenData, documents: np.ndarray) -> TokenData:
+    lengths = np.diff(data.offsets)
+    keep = np.repeat(documents, lengths)
+    offsets = np.concatenate([[0], np.cumsum(lengths[documents])]).astype(np.int64)
+    return dataclasses.replace(
+        data,
+        ids=data.ids[keep],
+        offsets=offsets,
+        mask=None if data.mask is None else data.mask[keep],
+        n_characters=None,  # ids do not say how long their text was
+    )
+
+
+def _encode(data: Any, tokenizer: Any, args: TrainingArguments) -> TokenData:
+    return (
+        data
+        if isinstance(data, TokenData)
+        else encode_dataset(data, tokenizer, mask_prompts=args.mask_prompts)
+    )
+
+
+def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> BatchesLike:
+    return Batches(
+        data,
+        batch_size=args.batch_size,
+        max_length=args.max_length,
+        packing=args.packing,
+        group_by_length=args.group_by_length,
+        seed=args.seed,
+        shuffle=shuffle,
+    )
+
+
+def data_digest(data: TokenData) -> str:
+    """SHA-256 over ids, document boundaries and mask, so that resuming notices changed text."""
+    digest = hashlib.sha256()
+    for array in (data.ids, data.offsets, data.mask):
+        if array is not None:
+            digest.update(str(array.dtype).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def refuse_other_run(plan: TrainingPlan, saved: dict[str, Any]) -> None:
+    """Raise where a checkpoint was made from other batches than this plan would give."""
+    for name, value in plan.identity.items():
+        if saved.get(name) == value:
+            continue
+        if name.endswith(" data"):
+            raise RgzError(tr("the text is not what this run began with; a changed text needs a new run"))
+        raise RgzError(
+            tr(
+                "{name} is {value}, but this run began with {saved}; "
+                "resume with the same, or start a new run",
+                name=name,
+                value=value,
+                saved=saved.get(name),
+            )
+        )
+
+
+def make_step(model: Any, args: TrainingArguments, plan_rows: int, plan_seqs: int) -> StepLike:
+    """The real update, as the arguments say, its memory planned for the largest batch."""
+    from rgz.optim import AdamW
+    from rgz.train.step import TrainStep
+
+    betas = (args.adam_beta1, args.adam_beta2)
+    step: StepLike = TrainStep(
+        model,
+        AdamW(lr=args.learning_rate, betas=betas, eps=args.adam_epsilon, weight_decay=args.weight_decay),
+        max_grad_norm=args.max_grad_norm,
+        dtype=args.dtype,
+        n_threads=args.n_threads,
+        plan_rows=plan_rows,
+        plan_seqs=plan_seqs,
+        seed=args.seed,
+    )
+    return step

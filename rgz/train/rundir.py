@@ -1,0 +1,160 @@
+"""The run directory: what it holds, when it may be used, and reading it back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rgz.config import TrainingArguments
+from rgz.errors import RgzError
+from rgz.files import atomic_writer, write_text_atomic
+from rgz.messages import tr
+from rgz.train.interfaces import PathLike, TokenizerLike
+
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+ARGUMENTS = "training_args.json"
+METRICS = "metrics.jsonl"
+WEIGHTS = "model.safetensors"
+CHECKPOINT_PREFIX = "checkpoint-"
+_FILES = (CONFIG, TOKENIZER, ARGUMENTS, METRICS, WEIGHTS)
+
+
+class RunDirectory:
+    """A folder that holds one run: the files named above, and checkpoints."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = Path(path)
+
+    def holds_a_run(self) -> bool:
+        return any((self.path / name).exists() for name in _FILES) or bool(self.checkpoints())
+
+    def checkpoints(self) -> list[Path]:
+        """The checkpoint folders, newest first, whole or not."""
+        found = []
+        if self.path.is_dir():
+            for entry in self.path.iterdir():
+                number = entry.name.removeprefix(CHECKPOINT_PREFIX)
+                if entry.name.startswith(CHECKPOINT_PREFIX) and number.isdecimal() and entry.is_dir():
+                    found.append((int(number), entry))
+        return [entry for _, entry in sorted(found, reverse=True)]
+
+    def refuse_if_unusable(self, *, overwrite: bool = False, resume: bool = False) -> None:
+        """Raise before any work if this folder cannot be written, or holds a run that nobody said to replace.
+
+        Leaves nothing behind: folders are made when training starts.
+        """
+        if self.holds_a_run() and not (overwrite or resume):
+            raise RgzError(
+                tr(
+                    "{path} already holds a run; go on with it: rgz resume {quoted}, "
+                    "or throw it away with --overwrite, or choose another folder with -o",
+                    path=self.path,
+                    quoted=shlex.quote(str(self.path)),
+                )
+            )
+        nearest = self.path
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise RgzError(
+                tr("{path} cannot be a run directory: {file} is a file", path=self.path, file=nearest)
+            )
+        try:
+            # Only trying tells: permission bits say nothing to root, on read-only mounts and on Windows.
+            os.rmdir(tempfile.mkdtemp(prefix=".rgz-", dir=nearest))
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> RgzError:
+        reason = error.strerror or str(error)
+        return RgzError(
+            tr(
+                "cannot write to {path}: {reason}; choose another folder with -o",
+                path=self.path,
+                reason=reason,
+            )
+        )
+
+    def start(
+        self,
+        model_config: Any,
+        tokenizer: TokenizerLike | None,
+        args: TrainingArguments,
+        run_info: Mapping[str, Any],
+        *,
+        fresh: bool,
+    ) -> None:
+        """Make the folder and write what describes the run; a fresh start first clears an older run."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.remove_leftovers()
+            if fresh:
+                self._clear()
+            write_text_atomic(self.path / CONFIG, _pretty(model_config.to_dict()))
+            if tokenizer is not None:
+                tokenizer.save(self.path / TOKENIZER)
+            arguments = {**args.to_dict(), "overwrite": False}
+            write_text_atomic(self.path / ARGUMENTS, _pretty({**run_info, "arguments": arguments}))
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _clear(self) -> None:
+        for checkpoint in self.checkpoints():
+            shutil.rmtree(checkpoint)
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> None:
+        """Folders and files aside of a process that was killed while it wrote."""
+        for entry in self.path.iterdir():
+            if entry.name.startswith("." + CHECKPOINT_PREFIX) and entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name.endswith(".tmp") and entry.name.startswith(tuple(f".{name}." for name in _FILES)):
+                entry.unlink()
+
+    def read_arguments(self) -> tuple[TrainingArguments, dict[str, Any]]:
+        """The arguments of the run, and what else was noted beside them (the data's paths, ...)."""
+        path = self.path / ARGUMENTS
+        try:
+            info = json.loads(path.read_text(encoding="utf-8"))
+            arguments = info.pop("arguments")
+        except FileNotFoundError as error:
+            raise RgzError(
+                tr("{path} holds no run: {file} is missing", path=self.path, file=ARGUMENTS)
+            ) from error
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise RgzError(tr("{path} cannot be read: {reason}", path=path, reason=error)) from error
+        return TrainingArguments.from_dict({**arguments, "output_dir": str(self.path)}), info
+
+    def read_history(self, count: int | None = None) -> list[dict[str, Any]]:
+        """The first `count` whole lines of metrics.jsonl (None: all)."""
+        return [json.loads(line) for line in self._history_lines(count)]
+
+    def _history_lines(self, count: int | None) -> list[bytes]:
+        try:
+            lines = (self.path / METRICS).read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        # A killed process may leave half a line at the end.
+        return [line for line in lines if line.endswith(b"\n")][:count]
+
+    def cut_history(self, count: int) -> int:
+        """Keep `count` lines (later ones will be written again); return how many there were of those."""
+        lines = self._history_lines(count)
+        with atomic_writer(self.path / METRICS) as file:
+            file.writelines(lines)
+        return len(lines)
+
+    def resume_command(self) -> str:
+        return f"rgz resume {shlex.quote(str(self.path))}"
+
+
+def _pretty(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,244 @@
+"""One optimizer update: what a custom loop calls, and what the Trainer calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rgz import _kernels
+from rgz.errors import RgzError
+from rgz.memory import Floats, Ints, aligned_zeros
+from rgz.messages import tr
+from rgz.models.decoder import Decoder, check_tokens
+from rgz.optim.adamw import AdamW, AdamWState
+from rgz.threads import resolve_threads, single_threaded_blas
+from rgz.train.interfaces import BatchLike
+
+IGNORED = -100
+_STREAMS_PER_BATCH = 1 << 12
+_BATCHES_PER_UPDATE = 1 << 16
+
+
+class StepOutput(NamedTuple):
+    """loss : mean over the counted tokens, before the update; grad_norm : before clipping; tokens : counted."""
+
+    loss: float
+    grad_norm: float
+    tokens: int
+
+
+class TrainStep:
+    """Forward, backward, clip and AdamW for one model. Gradients and both moments are flat vectors like the weights.
+
+    optimizer : AdamW; its lr is used unless `update` is told another.
+    max_grad_norm : the gradient of the mean loss is scaled down to this global L2 norm.
+    dtype : "float32"; n_threads None: see rgz.threads.
+    plan_rows, plan_seqs : size the memory for batches this large now rather than as they come.
+    seed : of dropout. The masks are a function of (seed, update, micro-batch, layer, element).
+    A non-finite gradient norm makes no update: gradients are dropped and the norm is returned as it is.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        optimizer: AdamW | None = None,
+        max_grad_norm: float = 1.0,
+        dtype: str = "float32",
+        n_threads: int | None = None,
+        plan_rows: int | None = None,
+        plan_seqs: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if dtype != "float32":
+            raise RgzError(
+                tr("dtype '{dtype}' is not supported by this version of rgz; use float32", dtype=dtype)
+            )
+        if not max_grad_norm > 0:
+            raise RgzError(
+                tr("max_grad_norm must be > 0 (math.inf never clips), got {value}", value=max_grad_norm)
+            )
+        self.model = model
+        self.settings = optimizer or AdamW()
+        self.max_grad_norm = max_grad_norm
+        self.n_threads = resolve_threads(n_threads)
+        self.seed = seed
+        self.n_updates = 0
+        self._micro = 0
+        self._optimizer = AdamWState(self.settings, model.layout)
+        self._gradients = model.layout.zeros()
+        self._norm_scratch = aligned_zeros(_kernels.squared_norm_scratch(model.layout.total), np.float64)
+        model.bind(self._gradients)
+        if plan_rows:
+            self._plan_size = plan_rows, plan_seqs or plan_rows
+            model.reserve(*self._plan_size, training=True, n_threads=self.n_threads)
+        else:
+            self._plan_size = None
+
+    # --- the two halves of an update, for accumulation over micro-batches ---
+
+    def accumulate(self, batch: BatchLike) -> float:
+        """Forward and backward: ADDS the gradient of the SUM of the token losses; returns that sum."""
+        if self.model.gradients is not self._gradients:
+            self.model.bind(self._gradients)
+        with single_threaded_blas():
+            p = self.model.prepare(batch.tokens, batch.cu_seqlens, training=True, n_threads=self.n_threads)
+            p.dropout_seed = self.seed
+            p.dropout_stream = (self.n_updates * _BATCHES_PER_UPDATE + self._micro) * _STREAMS_PER_BATCH
+            self._micro += 1
+            return self.model.loss_and_gradients(p, batch.targets)
+
+    def update(self, learning_rate: float, n_targets: int) -> float:
+        """Divide the gradients by n_targets, clip, update, zero; returns the norm before clipping."""
+        self._micro = 0
+        norm = (
+            math.sqrt(_kernels.squared_norm(self._norm_scratch, self._gradients, self.n_threads)) / n_targets
+        )
+        if not math.isfinite(norm):
+            self.discard()
+            return norm
+        self.n_updates += 1
+        clip = min(1.0, self.max_grad_norm / norm) if norm > 0 else 1.0
+        self._optimizer.update(
+            self.model.weights,
+            self._gradients,
+            self.n_updates,
+            learning_rate,
+            clip / n_targets,
+            self.n_threads,
+        )
+        return norm
+
+    def discard(self) -> None:
+        """Forget what was accumulated."""
+        self._gradients.fill(0.0)
+        self._micro = 0
+
+    def evaluate(self, batch: BatchLike) -> float:
+        """Sum of the token losses, without dropout or gradients."""
+        with single_threaded_blas():
+            p = self.model.prepare(batch.tokens, batch.cu_seqlens, training=False, n_threads=self.n_threads)
+            return self.model.loss(p, batch.targets)
+
+    # --- one whole update on raw ids ---
+
+    def __call__(self, input_ids: Any, labels: Any = None, lengths: Any = None) -> StepOutput:
+        """One update. input_ids: (B, T) integers, or a list of B sequences of any lengths.
+
+        labels (B, T), or a list like input_ids: labels[b, t] is the id to predict after input_ids[b, :t+1], -100 is
+        ignored. None means the next token. Labels equal to input_ids wherever they are not -100 mean the same: they
+        are shifted by one inside, as in transformers.
+        lengths (B,): tokens of each row that are real; the padding after them is neither computed nor counted.
+        """
+        tokens, targets, cu_seqlens = ragged_batch(input_ids, labels, lengths, self.model.config.vocab_size)
+        n_targets = int(np.count_nonzero(targets >= 0))
+        if n_targets == 0:
+            raise RgzError(
+                tr("the batch has nothing to predict: every sequence needs 2 tokens, or a label >= 0")
+            )
+        total = self.accumulate(_Ragged(tokens, targets, cu_seqlens))
+        if not math.isfinite(total):  # never let a NaN loss with finite gradients through
+            self.discard()
+            return StepOutput(total / n_targets, math.nan, n_targets)
+        norm = self.update(self.settings.lr, n_targets)
+        return StepOutput(total / n_targets, norm, n_targets)
+
+    # --- state ---
+
+    def state_tensors(self) -> dict[str, Floats]:
+        """Both moments, as views: save them with n_updates to go on later."""
+        return {"optimizer.m": self._optimizer.m, "optimizer.v": self._optimizer.v}
+
+    def load_state(self, tensors: Mapping[str, Floats], n_updates: int) -> None:
+        for name, mine in self.state_tensors().items():
+            if tensors[name].shape != mine.shape:
+                raise RgzError(
+                    tr(
+                        "the optimizer state is of another model: {name} has {got} numbers, this model {wanted}",
+                        name=name,
+                        got=tensors[name].size,
+                        wanted=mine.size,
+                    )
+                )
+            mine[:] = tensors[name]
+        self.discard()
+        self.n_updates = n_updates
+
+    @property
+    def planned_bytes(self) -> dict[str, int]:
+        """Bytes of each kind of memory that training with the planned batch size takes."""
+        flat = self.model.weights.nbytes
+        rows, seqs = self._plan_size or (0, 0)
+        activations = self.model.planned_bytes(rows, seqs, True, self.n_threads) if rows else 0
+        return {"parameters": flat, "gradients": flat, "optimizer": 2 * flat, "activations": activations}
+
+
+class _Ragged(NamedTuple):
+    tokens: Ints
+    targets: Ints
+    cu_seqlens: Ints
+
+    @property
+    def n_targets(self) -> int:
+        return int(np.count_nonzero(self.targets >= 0))
+
+    @property
+    def n_sequences(self) -> int:
+        return len(self.cu_seqlens) - 1
+
+
+def ragged_batch(input_ids: Any, labels: Any, lengths: Any, vocab_size: int) -> tuple[Ints, Ints, Ints]:
+    """tokens (N,), targets (N,) and cu_seqlens (S+1,) of a padded or ragged batch; see TrainStep.__call__."""
+    rows = _sequences("input_ids", input_ids, lengths)
+    marks = None if labels is None else _sequences("labels", labels, lengths)
+    if marks is not None and [len(m) for m in marks] != [len(r) for r in rows]:
+        raise RgzError(tr("labels must have the shape of input_ids"))
+    if marks is not None and all(
+        bool(np.all((m == r) | (m == IGNORED))) for m, r in zip(marks, rows, strict=True)
+    ):
+        marks = [np.append(m[1:], IGNORED) for m in marks]
+    inputs, targets = [], []
+    for i, row in enumerate(rows):
+        if marks is None:
+            row, mark = row[:-1], row[1:]  # the last token has nothing to predict
+        else:
+            mark = marks[i]
+        if len(row):
+            inputs.append(row)
+            targets.append(mark)
+    if not inputs:
+        raise RgzError(tr("the batch has nothing to predict: every sequence needs 2 tokens, or a label >= 0"))
+    target = np.concatenate(targets).astype(np.int32)
+    check_tokens(target[target != IGNORED], vocab_size)
+    cu_seqlens = np.cumsum([0, *map(len, inputs)]).astype(np.int32)
+    return check_tokens(np.concatenate(inputs), vocab_size), target, cu_seqlens
+
+
+def _sequences(name: str, values: Any, lengths: Any) -> list[np.ndarray[Any, Any]]:
+    if isinstance(values, np.ndarray) and values.ndim != 2:
+        raise RgzError(
+            tr(
+                "{name} must be (batch, time) or a list of sequences, got an array of shape {shape}",
+                name=name,
+                shape=values.shape,
+            )
+        )
+    rows = [np.asarray(row) for row in values]
+    for row in rows:
+        if row.ndim != 1 or (row.size and not np.issubdtype(row.dtype, np.integer)):
+            raise RgzError(
+                tr(
+                    "{name} must hold sequences of integers, got {kind} of shape {shape}",
+                    name=name,
+                    kind=row.dtype,
+                    shape=row.shape,
+                )
+            )
+    if lengths is None:
+        return rows
+    counts: Sequence[int] = np.asarray(lengths).tolist()
+    if len(counts) != len(rows) or any(not 0 <= n <= len(row) for n, row in zip(counts, rows, strict=False)):
+        raise RgzError(tr("lengths must be one number per row of {name}, from 0 to its width", name=name))
+    return [row[:n] for row, n in zip(rows, counts, strict=True)]

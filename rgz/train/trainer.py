@@ -1,0 +1,306 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO, TypeGuard
+
+from rgz.config import TrainingArguments
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.train.callbacks import BestWeights, Callback, EarlyStopping, check_monitor
+from rgz.train.evaluation import mean_loss
+from rgz.train.interfaces import ModelLike, PathLike, StepFactory, StepLike
+from rgz.train.interrupt import InterruptRequest, catch_interrupt
+from rgz.train.monitor import ConsoleReporter, JsonlReporter, build_report, format_duration
+from rgz.train.plan import TrainingPlan, make_step, plan_training
+from rgz.train.rundir import RunDirectory
+from rgz.train.saving import Saver, find_checkpoint
+from rgz.train.state import TrainerState, perplexity
+from rgz.train.timer import Clock, Timer
+from rgz.train.update import Updater, describe_skip, refuse_to_go_on
+from rgz.train.verdict import verdicts
+
+_TRAINING_METRICS = (
+    "loss",
+    "perplexity",
+    "learning_rate",
+    "grad_norm",
+    "tokens_per_second",
+    "samples_per_second",
+)
+
+
+class Trainer:
+    """Trains `model` on `train`, as `args` say.
+
+    train, val : Dataset (encoded here) or TokenData; val None holds args.validation_split of `train` out.
+    callbacks : see Callback; an EarlyStopping is added for args.early_stopping_patience.
+    run_info : noted in training_args.json beside the arguments (the data's paths), for resuming without them.
+    step_factory, clock, stream : what makes the update, tells seconds, and takes the console's lines.
+    """
+
+    def __init__(
+        self,
+        model: ModelLike,
+        tokenizer: Any,
+        train: Any,
+        val: Any = None,
+        args: TrainingArguments | None = None,
+        callbacks: Sequence[Callback] = (),
+        *,
+        run_info: Mapping[str, Any] | None = None,
+        step_factory: StepFactory = make_step,
+        clock: Clock = time.monotonic,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.args = args or TrainingArguments()
+        self.callbacks = list(callbacks)
+        if (patience := self.args.early_stopping_patience) is not None:
+            stopping = EarlyStopping(
+                self.args.metric_for_best_model, self.args.early_stopping_min_delta, patience
+            )
+            self.callbacks.insert(0, stopping)
+        self.run = RunDirectory(self.args.output_dir) if self.args.output_dir is not None else None
+        self.state = TrainerState()
+        self.best: BestWeights | None = None
+        self.exception: BaseException | None = None
+        self.plan: TrainingPlan
+        self.step: StepLike
+        self.saver: Saver
+        self.timer: Timer
+        self.updater: Updater
+        self._data = (train, val)
+        self._run_info = dict(run_info or {})
+        self._step_factory = step_factory
+        self._clock = clock
+        self._console = ConsoleReporter(stream)
+        self._reporters: list[Callback] = [self._console] if "console" in self.args.report_to else []
+        if self.run is not None and "jsonl" in self.args.report_to:
+            self._reporters.insert(0, JsonlReporter(self.run))
+        self._interrupt = InterruptRequest()
+
+    def say(self, text: str) -> None:
+        """One sentence to the user, above the progress bar."""
+        if self._console in self._reporters:
+            self._console.say(text)
+
+    def stop(self, reason: str) -> None:
+        """End training after the current update; for callbacks."""
+        self.state.stop_reason = self.state.stop_reason or reason
+
+    @property
+    def has_validation(self) -> bool:
+        return self.plan.val_batches is not None
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What `state.metrics` will hold: the names that a callback may monitor."""
+        return _TRAINING_METRICS + (("val_loss", "val_perplexity") if self.has_validation else ())
+
+    def prepare(self) -> TrainingPlan:
+        """Encode and count; done once, and by `train` where nobody asked before."""
+        if not hasattr(self, "plan"):
+            positions = self.model.config.max_position_embeddings
+            self.plan = plan_training(*self._data, self.tokenizer, self.args, positions)
+        return self.plan
+
+    def train(self, resume_from_checkpoint: bool | PathLike | None = None) -> list[dict[str, Any]]:
+        """Train to the end and return the reports, those before a resume included.
+
+        resume_from_checkpoint : True for the newest whole checkpoint of output_dir, or a path; goes on
+            exactly as if the run had never stopped.
+        Ctrl-C writes a checkpoint, then KeyboardInterrupt is raised; a second one raises it at once. However
+        training ends, the best weights are back in the model afterwards (args.load_best_model_at_end).
+        """
+        checkpoint, in_place, notices = find_checkpoint(self.run, resume_from_checkpoint)
+        if self.run is not None:
+            self.run.refuse_if_unusable(overwrite=self.args.overwrite, resume=in_place)
+        plan = self.prepare()
+        for notice in (*notices, *plan.notices):
+            self.say(notice)
+        self.step = self._step_factory(self.model, self.args, plan.max_rows, plan.max_seqs)
+        self.best = self._best_keeper()
+        self.saver = Saver(self)
+        self.state = TrainerState() if checkpoint is None else self.saver.load(checkpoint, in_place)
+        self.state.max_steps, self.state.batches_per_epoch = plan.max_steps, len(plan.batches)
+        for callback in self.callbacks:
+            callback.on_train_begin(self, self.state)
+        if self.run is not None:
+            self.run.start(self.model.config, self.tokenizer, self.args, self._run_info, fresh=not in_place)
+            self.state.log_history = self.run.read_history(self.state.n_reports) if in_place else []
+        for reporter in self._reporters:
+            reporter.on_train_begin(self, self.state)
+        if self.state.step >= self.state.max_steps:
+            self.say(tr("all {steps} steps of this run are done already", steps=self.state.max_steps))
+        self._train()
+        return self.state.log_history
+
+    def _best_keeper(self) -> BestWeights | None:
+        """Who keeps the best weights: a callback that wants them back comes before the arguments."""
+        for callback in self.callbacks:
+            if _wants_best(callback):
+                return BestWeights(callback.monitor, callback.mode)
+        monitor = self.args.metric_for_best_model
+        if "best" in self.args.save_strategy:
+            check_monitor(monitor, self)
+        elif not self.args.load_best_model_at_end or (monitor.startswith("val_") and not self.has_validation):
+            return None
+        return BestWeights(monitor)
+
+    def _train(self) -> None:
+        self.exception = None
+        self.timer = Timer(self._clock)
+        asked = tr("stopping after this step; press Ctrl-C again to stop without a checkpoint")
+        with catch_interrupt(lambda: self.say(asked)) as self._interrupt:
+            self.updater = Updater(self.step, self.plan, self.args, self._interrupt)
+            try:
+                self._loop()
+                self._finish()
+            except BaseException as error:
+                self._give_up(error)
+                raise
+            self._settle()
+            self._fire("on_train_end")
+        if self.state.stop_reason:
+            self.say(self.state.stop_reason)
+        for sentence in verdicts(self.state.log_history, self.state.skipped_updates):
+            self.say(sentence)
+
+    def _loop(self) -> None:
+        state = self.state
+        self._at_boundary()  # what an interruption left undone between two updates
+        while state.step < state.max_steps and not state.stop_reason:
+            if state.position == 0:
+                self._fire("on_epoch_begin")
+            done = self.updater.run(state)
+            self.timer.step_done(done.n_tokens, done.n_sequences)
+            if not done.finite:
+                self.say(describe_skip(state))
+                refuse_to_go_on(state, self.run.checkpoints() if self.run is not None else [])
+            self._fire("on_step_end")
+            if state.at_epoch_end:
+                self._fire("on_epoch_end")
+            self._at_boundary()
+        self._interrupt.check()
+
+    def _at_boundary(self) -> None:
+        """Evaluate, report, look at the clock and save, as far as due and not done yet for this step."""
+        state, args = self.state, self.args
+        improved = False
+        evaluate = state.step % self.plan.eval_every == 0 or state.step == state.max_steps
+        if evaluate and state.step > state.last_eval_step:
+            improved = self._evaluate_and_report()
+        elif state.step % args.logging_steps == 0 and state.step > state.last_log_step:
+            self._report()
+        if args.max_time is not None and self.timer.elapsed() >= float(args.max_time):
+            limit = format_duration(float(args.max_time))
+            self.stop(
+                tr(
+                    "the time limit of {limit} is reached; go on with: {command}",
+                    limit=limit,
+                    command=self._resume,
+                )
+            )
+        if self.saver.due(improved):
+            self._save()
+
+    @property
+    def _resume(self) -> str:
+        return self.run.resume_command() if self.run is not None else "-"
+
+    def _evaluate_and_report(self) -> bool:
+        """Measure, report, keep the weights if they are the best yet (then True), tell the callbacks."""
+        state = self.state
+        measured = self.evaluate() if self.has_validation else {}
+        self.timer.evaluation_done()
+        state.last_eval_step = state.step
+        self._report(measured)
+        state.metrics = dict(state.log_history[-1])
+        if (loss := state.since_evaluation.mean) is not None:
+            state.metrics.update(loss=loss, perplexity=perplexity(loss))
+        state.since_evaluation.clear()
+        improved = False
+        if self.best is not None:
+            improved = self.best.offer(state.metrics[self.best.monitor], state.step, self.model.parameters())
+        self._fire("on_evaluate")
+        return improved
+
+    def evaluate(self) -> dict[str, float]:
+        """Loss a token on the validation data, and its perplexity, with the weights as they are."""
+        assert self.plan.val_batches is not None
+        loss, _ = mean_loss(self.step, self.plan.val_batches, self._interrupt.check)
+        return {"val_loss": loss, "val_perplexity": perplexity(loss)}
+
+    def _report(self, measured: Mapping[str, float] | None = None) -> None:
+        state = self.state
+        report = build_report(state, self.timer.speeds(), self.eta_seconds(), measured or {})
+        state.log_history.append(report)
+        state.n_reports += 1
+        state.last_log_step = state.step
+        state.since_report.clear()
+        self._fire("on_log")
+
+    def eta_seconds(self) -> float | None:
+        """Seconds until the last step or the time limit, whichever comes first."""
+        state = self.state
+        eta = self.timer.eta(state.max_steps - state.step, self.plan.evaluations_left(state.step))
+        if eta is None or self.args.max_time is None:
+            return eta
+        return max(0.0, min(eta, float(self.args.max_time) - self.timer.elapsed()))
+
+    def _save(self) -> None:
+        self.timer.other_done()
+        self.saver.save()
+        self._fire("on_save")
+        self.timer.save_done()
+
+    def _finish(self) -> None:
+        if self.saver.due_at_end(interrupted=False):
+            self._save()
+        # After the checkpoint: a run that goes on from it must not have been evaluated out of turn.
+        if self.state.step > self.state.last_eval_step:
+            self._evaluate_and_report()
+
+    def _give_up(self, error: BaseException) -> None:
+        """Save what can be saved; what goes wrong meanwhile is said, the first error is the one raised."""
+        self.exception = error
+        interrupted = isinstance(error, KeyboardInterrupt)
+        try:
+            if interrupted and self.updater.mid_update:
+                self.say(tr("stopped in the middle of an update: no checkpoint of this step is written"))
+            elif interrupted and self.saver.due_at_end(interrupted=True):
+                self._save()
+            self._settle(failed=not interrupted or self.updater.mid_update)
+        except (OSError, RgzError) as second:
+            self.say(str(second))
+        self._fire("on_exception")
+        self._fire("on_train_end")
+        if interrupted and self.saver.enabled:
+            self.say(
+                tr(
+                    "interrupted at step {step}; go on with: {command}",
+                    step=self.state.step,
+                    command=self._resume,
+                )
+            )
+
+    def _settle(self, failed: bool = False) -> None:
+        """Put the best weights back and write them; after a failure only those known to be good."""
+        wanted = self.args.load_best_model_at_end or any(map(_wants_best, self.callbacks))
+        restored = wanted and self.best is not None and self.best.restore(self.model.parameters())
+        if self.run is not None and (restored or (not failed and self.state.step > 0)):
+            self.model.save_pretrained(self.run.path)
+
+    def _fire(self, event: str) -> None:
+        # Reporters first: a callback that raises must find the report it reacts to already written.
+        for callback in (*self._reporters, *self.callbacks):
+            hook: Callable[[Trainer, TrainerState], None] = getattr(callback, event)
+            hook(self, self.state)
+
+
+def _wants_best(callback: Callback) -> TypeGuard[EarlyStopping]:
+    return isinstance(callback, EarlyStopping) and callback.restore_best_weights

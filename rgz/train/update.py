@@ -1,0 +1,98 @@
+"""One optimizer update from its micro-batches, and what happens when it is not finite."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from rgz.config import TrainingArguments
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.train.interfaces import StepLike
+from rgz.train.interrupt import InterruptRequest
+from rgz.train.plan import TrainingPlan
+from rgz.train.state import TrainerState
+
+MAX_SKIPPED_IN_A_ROW = 10
+
+
+class TrainingDiverged(RgzError):
+    """Loss or gradient stayed non-finite for so many updates that going on makes no sense."""
+
+
+@dataclass(frozen=True)
+class UpdateDone:
+    """loss : mean over the targets of this update; finite : False where the update was skipped."""
+
+    loss: float
+    finite: bool
+    n_tokens: int
+    n_sequences: int
+
+
+class Updater:
+    """Makes updates and advances the state.
+
+    mid_update : True while weights and state may not belong together: nothing to make a checkpoint of.
+    """
+
+    def __init__(
+        self, step: StepLike, plan: TrainingPlan, args: TrainingArguments, interrupt: InterruptRequest
+    ) -> None:
+        self._step, self._plan, self._args, self._interrupt = step, plan, args, interrupt
+        self.mid_update = False
+        self.last_loss = math.nan
+
+    def run(self, state: TrainerState) -> UpdateDone:
+        """Accumulate the next micro-batches of the epoch (fewer at its end), then update.
+
+        Every target token of the update weighs the same, whichever micro-batch it came in. Where loss or
+        gradient is not finite, weights stay as they are and the update is counted as skipped.
+        """
+        step, batches = self._step, self._plan.batches
+        first = state.position
+        last = min(first + self._args.gradient_accumulation_steps, len(batches))
+        loss_sum, n_targets, n_tokens, n_sequences = 0.0, 0, 0, 0
+        for index in range(first, last):
+            self._interrupt.check()  # weights are untouched so far: the state is that of the last update
+            batch = batches.batch(state.epoch_index, index)
+            loss_sum += step.accumulate(batch)
+            n_targets += batch.n_targets
+            n_tokens += len(batch.tokens)
+            n_sequences += batch.n_sequences
+        learning_rate = self._args.learning_rate * self._plan.schedule(state.step)
+        self.mid_update = True
+        grad_norm = math.nan
+        if math.isfinite(loss_sum):
+            grad_norm = step.update(learning_rate, n_targets)
+        else:
+            step.discard()
+        finite = math.isfinite(grad_norm)
+        state.advance(last - first, n_tokens)
+        state.count(loss_sum, n_targets, learning_rate, grad_norm if finite else None)
+        self.mid_update = False
+        self.last_loss = loss_sum / n_targets
+        return UpdateDone(self.last_loss, finite, n_tokens, n_sequences)
+
+
+def describe_skip(state: TrainerState) -> str:
+    return tr(
+        "step {step}: loss or gradient is not finite; the update was skipped ({count} so far)",
+        step=state.step,
+        count=state.skipped_updates,
+    )
+
+
+def refuse_to_go_on(state: TrainerState, checkpoints: list[Path]) -> None:
+    """Raise TrainingDiverged after too many skipped updates in a row; `checkpoints`: newest first."""
+    if state.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+        raise TrainingDiverged(
+            tr(
+                "loss or gradient was not finite {count} times in a row, stopped at step {step}; "
+                "lower the learning rate. Newest checkpoint: {checkpoint}",
+                count=state.skipped_in_a_row,
+                step=state.step,
+                checkpoint=checkpoints[0] if checkpoints else tr("none"),
+            )
+        )

@@ -1,0 +1,329 @@
+"""Stopping and going on equals never stopping; what is damaged is passed over and said."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from train.fakes import FakeModel, FakeStep, token_data
+
+from rgz.errors import RgzError
+from rgz.train import Callback, EarlyStopping, RunDirectory, newest_whole
+
+# Ragged updates, several epochs, reports and evaluations that do not fall together, weights that get worse.
+SETTINGS = {
+    "num_train_epochs": 6, "gradient_accumulation_steps": 3, "logging_steps": 2, "eval_steps": 5,
+    "save_steps": 3, "learning_rate": 3.0,
+}  # fmt: skip
+TIMES = ("tokens_per_second", "samples_per_second", "eta_seconds")
+
+
+def validation():
+    return token_data(20, seed=9, longest=4)
+
+
+def untimed(history):
+    return [{key: value for key, value in report.items() if key not in TIMES} for report in history]
+
+
+class InterruptAt(Callback):
+    def __init__(self, step, event="on_step_end"):
+        self.step, self.event = step, event
+        setattr(self, event, self.press)
+
+    def press(self, trainer, state):
+        if state.step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def uninterrupted(make_trainer, tmp_path):
+    trainer = make_trainer(output_dir=str(tmp_path / "whole"), val=validation(), **SETTINGS)
+    history = trainer.train()
+    assert trainer.state.step == 24 and trainer.best.step < 24
+    return trainer, history
+
+
+def check_same(trainer, history, whole, whole_history):
+    np.testing.assert_array_equal(trainer.model.table, whole.model.table)
+    np.testing.assert_array_equal(trainer.step.momentum, whole.step.momentum)
+    assert untimed(history) == untimed(whole_history)
+    assert untimed(trainer.run.read_history()) == untimed(whole_history)
+    for name in (
+        "model.safetensors",
+        "checkpoint-24/model.safetensors",
+        "checkpoint-24/optimizer.safetensors",
+    ):
+        assert (trainer.run.path / name).read_bytes() == (whole.run.path / name).read_bytes()
+
+
+@pytest.mark.parametrize("event", ["on_step_end", "on_evaluate", "on_log", "on_epoch_end", "on_save"])
+@pytest.mark.parametrize("step", [1, 4, 5, 12, 15, 20])
+def test_ctrl_c_and_resume_equal_the_uninterrupted_run(make_trainer, uninterrupted, step, event):
+    trainer = make_trainer(val=validation(), callbacks=[InterruptAt(step, event)], **SETTINGS)
+    try:
+        trainer.train()
+        assert event != "on_step_end", "the callback must have fired"
+    except KeyboardInterrupt:
+        assert trainer.state.step == step
+        assert f"interrupted at step {step}; go on with: rgz resume {trainer.run.path}" in trainer.output()
+        assert (trainer.run.path / f"checkpoint-{step}").is_dir()
+    trainer = make_trainer(val=validation(), **SETTINGS)
+    history = trainer.train(resume_from_checkpoint=True)
+    check_same(trainer, history, *uninterrupted)
+
+
+def test_a_run_stopped_at_every_step_equals_the_uninterrupted_one(make_trainer, uninterrupted):
+    for step in range(1, 24):
+        trainer = make_trainer(val=validation(), callbacks=[InterruptAt(step)], **SETTINGS)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train(resume_from_checkpoint=step > 1)
+    trainer = make_trainer(val=validation(), **SETTINGS)
+    check_same(trainer, trainer.train(resume_from_checkpoint=True), *uninterrupted)
+
+
+def test_going_back_to_an_older_checkpoint_equals_the_uninterrupted_run(
+    make_trainer, uninterrupted, tmp_path
+):
+    """As after kill -9: later reports and checkpoints exist already, and must not count twice."""
+    whole, _ = uninterrupted
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(whole.run.path, run.path)
+    oldest = run.checkpoints()[-1]
+    trainer = make_trainer(val=validation(), **SETTINGS)
+    history = trainer.train(resume_from_checkpoint=oldest)
+    check_same(trainer, history, *uninterrupted)
+
+
+def test_a_finished_run_has_nothing_left_to_do(make_trainer, uninterrupted):
+    whole, whole_history = uninterrupted
+    trainer = make_trainer(output_dir=str(whole.run.path), val=validation(), **SETTINGS)
+    history = trainer.train(resume_from_checkpoint=True)
+    assert "all 24 steps of this run are done already" in trainer.output()
+    check_same(trainer, history, whole, whole_history)
+
+
+def test_the_best_weights_survive_a_resume(make_trainer, uninterrupted):
+    """Interrupted after the best evaluation: its weights are not the model's any more, only the copy's."""
+    whole, _ = uninterrupted
+    trainer = make_trainer(val=validation(), callbacks=[InterruptAt(22)], **SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    best = trainer.best.tensors["table"].copy()
+    np.testing.assert_array_equal(trainer.model.table, best)
+    trainer = make_trainer(val=validation(), **SETTINGS)
+    trainer.train(resume_from_checkpoint=True)
+    np.testing.assert_array_equal(trainer.model.table, whole.model.table)
+    assert trainer.best.step == whole.best.step and trainer.best.value == whole.best.value
+
+
+def test_early_stopping_goes_on_counting_after_a_resume(make_trainer):
+    def stopping():
+        return EarlyStopping("val_loss", min_delta=0.001, patience=2, restore_best_weights=True)
+
+    whole = make_trainer(output_dir=None, val=validation(), callbacks=[stopping()], **SETTINGS)
+    expected = untimed(whole.train())
+    assert whole.state.step < 24
+    last = whole.state.step - 1
+    trainer = make_trainer(val=validation(), callbacks=[stopping(), InterruptAt(last)], **SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert trainer.callbacks[0].wait == 1
+    trainer = make_trainer(val=validation(), callbacks=[stopping()], **SETTINGS)
+    assert untimed(trainer.train(resume_from_checkpoint=True)) == expected
+    np.testing.assert_array_equal(trainer.model.table, whole.model.table)
+    again = make_trainer(val=validation(), callbacks=[stopping()], **SETTINGS)
+    assert untimed(again.train(resume_from_checkpoint=True)) == expected, "it had stopped: no step more"
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_said(make_trainer, uninterrupted, tmp_path):
+    whole, _ = uninterrupted
+    damages = {
+        "truncated": lambda path: os.truncate(path / "optimizer.safetensors", 100),
+        "a bit turned": lambda path: flip(path / "model.safetensors"),
+        "state cut": lambda path: os.truncate(path / "state.json", 50),
+        "state edited": lambda path: edit(path / "state.json"),
+        "a file gone": lambda path: (path / "model.safetensors").unlink(),
+        "empty": lambda path: [file.unlink() for file in path.iterdir()],
+    }
+    for name, damage in damages.items():
+        run = RunDirectory(tmp_path / name)
+        shutil.copytree(whole.run.path, run.path)
+        newest, second, *_ = run.checkpoints()
+        damage(newest)
+        checkpoint, notices = newest_whole(run)
+        assert checkpoint.path == second
+        assert len(notices) == 2 and "checkpoint-24" in notices[0] and str(second) in notices[1]
+        trainer = make_trainer(output_dir=str(run.path), val=validation(), **SETTINGS)
+        check_same(trainer, trainer.train(resume_from_checkpoint=True), *uninterrupted)
+        assert "damaged" in trainer.output()
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def edit(path):
+    state = json.loads(path.read_text())
+    state["trainer"]["step"] += 1
+    path.write_text(json.dumps(state))
+
+
+def test_no_whole_checkpoint_is_an_error_not_a_fresh_start(make_trainer, uninterrupted):
+    whole, _ = uninterrupted
+    for path in whole.run.checkpoints():
+        flip(path / "model.safetensors")
+    trainer = make_trainer(output_dir=str(whole.run.path), val=validation(), **SETTINGS)
+    with pytest.raises(RgzError, match=r"no checkpoint of .* is whole .*--overwrite"):
+        trainer.train(resume_from_checkpoint=True)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(make_trainer, uninterrupted, tmp_path):
+    whole, _ = uninterrupted
+    run = RunDirectory(tmp_path / "run")
+    shutil.copytree(whole.run.path, run.path)
+    for path in run.checkpoints():
+        shutil.rmtree(path)
+    trainer = make_trainer(val=validation(), **SETTINGS)
+    check_same(trainer, trainer.train(resume_from_checkpoint=True), *uninterrupted)
+    assert "has no checkpoint yet; starting from its beginning" in trainer.output()
+
+
+def test_nothing_to_resume_is_an_error(make_trainer):
+    with pytest.raises(RgzError, match="there is no run to resume in"):
+        make_trainer().train(resume_from_checkpoint=True)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [({"batch_size": 5}, "batch_size is 5, but this run began with 4"), ({"seed": 3}, "seed is 3, but")],
+)
+def test_other_batches_are_refused(make_trainer, uninterrupted, change, message):
+    whole, _ = uninterrupted
+    trainer = make_trainer(output_dir=str(whole.run.path), val=validation(), **{**SETTINGS, **change})
+    with pytest.raises(RgzError, match=message):
+        trainer.train(resume_from_checkpoint=True)
+
+
+def test_a_changed_text_is_refused(make_trainer, uninterrupted):
+    whole, _ = uninterrupted
+    other = token_data(seed=77)
+    trainer = make_trainer(output_dir=str(whole.run.path), train=other, val=validation(), **SETTINGS)
+    with pytest.raises(RgzError, match="the text is not what this run began with"):
+        trainer.train(resume_from_checkpoint=True)
+
+
+def test_another_folder_can_go_on_from_a_checkpoint(make_trainer, uninterrupted, tmp_path):
+    whole, whole_history = uninterrupted
+    trainer = make_trainer(output_dir=str(tmp_path / "other"), val=validation(), **SETTINGS)
+    history = trainer.train(resume_from_checkpoint=whole.run.checkpoints()[-1])
+    first = history[0]["step"]
+    assert untimed(history) == [report for report in untimed(whole_history) if report["step"] >= first]
+    np.testing.assert_array_equal(trainer.model.table, whole.model.table)
+
+
+CHILD = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from train.fakes import FakeModel, FakeStep, FakeTokenizer, token_data
+from rgz.config import TrainingArguments
+from rgz.train import Trainer
+
+class Slow(FakeStep):
+    def accumulate(self, batch):
+        time.sleep(0.01)
+        return super().accumulate(batch)
+
+args = TrainingArguments(output_dir=sys.argv[2], num_train_epochs=1000, batch_size=4, max_length=16)
+Trainer(FakeModel(), FakeTokenizer(), token_data(), None, args, step_factory=Slow).train()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
+def test_a_real_ctrl_c_writes_a_checkpoint_and_prints_the_command(tmp_path):
+    run = tmp_path / "run"
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(Path(__file__).parents[1]), str(run)],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "RGZ_LANG": "en"},
+    )  # fmt: skip
+    line = child.stderr.readline()
+    child.send_signal(signal.SIGINT)
+    output = line + child.communicate(timeout=60)[1]
+    assert "stopping after this step; press Ctrl-C again" in output
+    assert f"go on with: rgz resume {run}" in output and "KeyboardInterrupt" in output
+    checkpoint, notices = newest_whole(RunDirectory(run))
+    assert checkpoint.step > 0 and not notices
+
+
+def test_a_second_ctrl_c_does_not_corrupt(make_trainer, monkeypatch):
+    """The second one arrives while the checkpoint is being written: no half folder, the older one stays."""
+    import rgz.train.checkpoint as module
+
+    trainer = make_trainer(save_steps=3, callbacks=[InterruptAt(5)])
+    real = module.save_file
+
+    def pressed(path, tensors, metadata):
+        if trainer.state.step == 5:
+            raise KeyboardInterrupt
+        return real(path, tensors, metadata)
+
+    monkeypatch.setattr(module, "save_file", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    names = [name for name in os.listdir(trainer.run.path) if "checkpoint" in name]
+    assert names == ["checkpoint-3"]
+    assert newest_whole(trainer.run)[0].step == 3
+
+
+def test_an_interrupt_in_the_middle_of_an_update_writes_no_checkpoint(make_trainer):
+    class Torn(FakeStep):
+        def update(self, learning_rate, n_targets):
+            if self.n_updates == 4:
+                self.model.table[0] = 7.0
+                raise KeyboardInterrupt
+            return super().update(learning_rate, n_targets)
+
+    trainer = make_trainer(step_factory=Torn, save_steps=3)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert [path.name for path in trainer.run.checkpoints()] == ["checkpoint-3"]
+    assert not (trainer.run.path / "model.safetensors").exists()
+    assert "in the middle of an update" in trainer.output()
+
+
+def test_a_full_disk_is_a_clear_error_and_the_older_checkpoint_stays(make_trainer, monkeypatch):
+    import rgz.train.checkpoint as module
+
+    trainer = make_trainer(save_steps=3)
+    real = module.save_file
+
+    def full(path, tensors, metadata):
+        if trainer.state.step == 6:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        return real(path, tensors, metadata)
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(
+        RgzError, match=r"cannot write .*checkpoint-6: No space left.*newest checkpoint is .*checkpoint-3"
+    ):
+        trainer.train()
+    assert [name for name in os.listdir(trainer.run.path) if "checkpoint" in name] == ["checkpoint-3"]
+
+
+def test_leftovers_of_a_killed_process_are_cleared(make_trainer):
+    trainer = make_trainer(callbacks=[InterruptAt(5)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    half = trainer.run.path / ".checkpoint-6.4711.tmp"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    make_trainer(model=FakeModel()).train(resume_from_checkpoint=True)
+    assert not half.exists()
