@@ -1,0 +1,231 @@
+"""How far a float32 kernel may be from the float64 formula: first-order rounding analysis, worst case.
+
+U is the unit roundoff. A sum of n products is within (n + 1) U of the sum of their absolute values, however it is
+ordered (Higham 2002, section 3.1); formulas made of such sums add up what their parts may be off. `a` holds an
+oracle's arguments, `want` its results; each function returns {output: bound of the same shape}.
+"""
+
+import numpy as np
+from oracles import heads, lm_d_logits, lm_logits, sigmoid, tanh_argument
+
+U = 2.0**-24
+EXP = 3 * U  # relative, of vmath.h's exp: 1.5 ulp
+
+
+def zero(x):
+    return 0.0 if x is None else np.abs(x)
+
+
+def linear_forward(a, want):
+    size = np.abs(a["x"]) @ np.abs(a["weight"]).T + zero(a["bias"]) + zero(a["residual"])
+    return {"y": U * (a["x"].shape[1] + 3) * size}
+
+
+def linear_backward(a, want):
+    dy, n = np.abs(a["dy"]), len(a["dy"]) + 2
+    return {
+        "dx": U * (dy.shape[1] + 1) * dy @ np.abs(a["weight"]),
+        "dweight": U * n * (np.abs(a["dweight"]) + dy.T @ np.abs(a["x"])),
+        "dbias": U * n * (np.abs(a["dbias"]) + dy.sum(0)),
+    }
+
+
+def matmul(a, want):
+    return {"c": U * (a["a"].shape[1] + 1) * np.abs(a["a"]) @ np.abs(a["b"])}
+
+
+def lm_loss(a, want):
+    x, weight = np.abs(a["x"]), np.abs(a["weight"])
+    logits = lm_logits(a["x"], a["weight"], a["bias"])
+    counted = a["targets"] >= 0
+    off = U * (x.shape[1] + 3) * (x @ weight.T + zero(a["bias"])).max(1)  # of a logit
+    span = logits.max(1) - logits.min(1)
+    # of a probability, relative: two logits, their difference, exp, the sum over the vocabulary, the division
+    share = 2 * off + U * (span + weight.shape[0] + 4) + 2 * EXP
+    bound = {"losses": counted * (share + 2 * off + U * (2 * span + 4 + np.abs(want["losses"])))}
+    if "dx" in want:
+        d = np.abs(lm_d_logits(a["x"], a["weight"], a["bias"], a["targets"]))
+        p = np.where(counted[:, None], np.minimum(d, 1.0) + (d > 0) * U, 0.0)
+        p[np.arange(len(x)), np.maximum(a["targets"], 0)] += counted  # p and 1 are rounded before they meet
+        off_d = p * (share[:, None] + U)
+        bound["dx"] = off_d @ weight + U * (weight.shape[0] + 1) * d @ weight
+        bound["dweight"] = off_d.T @ x + U * (len(x) + 2) * (d.T @ x + np.abs(a["dweight"]))
+        if "dbias" in want:
+            bound["dbias"] = off_d.sum(0) + U * (len(x) + 2) * (d.sum(0) + np.abs(a["dbias"]))
+    return bound
+
+
+def layernorm_forward(a, want):
+    x, n, rstd = np.abs(a["x"]), a["x"].shape[1], want["rstd"][:, None]
+    mean_size = x.mean(1)[:, None]
+    xhat = np.abs(a["x"] - want["mean"][:, None]) * rstd
+    share = U * (n + 8) * (1 + rstd * mean_size)  # of rstd, relative: the mean's error enters every difference
+    off = rstd * U * (n + 4) * (x + mean_size) + xhat * share
+    return {
+        "y": np.abs(a["weight"]) * (off + 2 * U * xhat) + U * np.abs(want["y"]) + U * np.abs(a["bias"]),
+        "mean": U * (n + 1) * mean_size[:, 0],
+        "rstd": (share * rstd)[:, 0],
+    }
+
+
+def rmsnorm_forward(a, want):
+    n = a["x"].shape[1]
+    return {"y": U * (n + 8) * np.abs(want["y"]), "rstd": U * (n + 6) * want["rstd"]}
+
+
+def norm_backward(a, want):
+    dy, x, rows, n = np.abs(a["dy"]), a["x"], len(a["x"]), a["x"].shape[1]
+    mean = a["mean"][:, None] if "mean" in a else 0.0
+    xhat = np.abs(x - mean) * a["rstd"][:, None]
+    g = dy * np.abs(a["weight"])
+    size = g + g.mean(1)[:, None] + xhat * (g * xhat).mean(1)[:, None]
+    bound = {
+        "dx": U * (n + 10) * a["rstd"][:, None] * size + U * np.abs(want["dx"]),
+        "dweight": U * (rows + 6) * (np.abs(a["dweight"]) + (dy * xhat).sum(0)),
+        "dbias": U * (rows + 6) * (zero(a.get("dbias")) + dy.sum(0)),
+    }
+    return {name: bound[name] for name in want}
+
+
+def exact(a, want):
+    return dict.fromkeys(want, 0.0)
+
+
+CDF = 3e-7  # absolute, vmath.h's claim for the normal distribution function
+
+
+def gelu_forward(a, want):
+    return {"y": np.abs(a["x"]) * CDF + U * np.abs(want["y"])}
+
+
+def gelu_backward(a, want):
+    x = a["x"]  # the density's argument -x^2/2 is off by two roundings, so it by x^2 U; x phi(x) never exceeds 0.25
+    return {"dx": np.abs(a["dy"]) * (CDF + 0.25 * (EXP + U * (np.minimum(x * x, 180) + 4)) + 3 * U * 1.13)}
+
+
+def logistic_share(argument, roundings):
+    """Relative error of s(t) where t itself carries so many roundings: s'(t)/s(t) = s(-t); left of -88 all of it."""
+    return EXP + 3 * U + roundings * U * np.abs(argument) * sigmoid(-argument) + (argument < -87)
+
+
+def gelu_tanh_forward(a, want):
+    argument, _ = tanh_argument(a["x"])
+    return {"y": np.abs(want["y"]) * (logistic_share(argument, 5) + U) + 1e-35}
+
+
+def gelu_tanh_backward(a, want):
+    argument, slope = tanh_argument(a["x"])
+    s, other = sigmoid(argument), sigmoid(-argument)
+    share = logistic_share(argument, 5)
+    off = s * share + np.abs(a["x"]) * slope * (s * other * (share + 8 * U) + s * (s * share + U))
+    return {"dx": np.abs(a["dy"]) * (off + 2 * U) + 1e-35}
+
+
+def swiglu_forward(a, want):
+    gate, _ = np.split(a["x"], 2, axis=1)
+    return {"y": np.abs(want["y"]) * (logistic_share(gate, 0) + 2 * U) + 1e-35}
+
+
+def swiglu_backward(a, want):
+    gate, up = np.split(a["x"], 2, axis=1)
+    dy, s, other = np.abs(a["dy"]), sigmoid(gate), sigmoid(-gate)
+    share = logistic_share(gate, 0)
+    off_gate = s * (share + 2 * U) + np.abs(gate) * s * (other * (2 * share + 6 * U) + s * share + U)
+    off_up = np.abs(gate) * s * (share + 3 * U)
+    return {"dx": np.hstack([dy * np.abs(up) * off_gate, dy * off_up]) + 1e-35}
+
+
+def embedding_forward(a, want):
+    return {"out": U * np.abs(want["out"])}
+
+
+def embedding_backward(a, want):
+    counts, size = np.bincount(a["indices"], minlength=len(a["dweight"])), np.abs(a["dweight"])
+    np.add.at(size, a["indices"], np.abs(a["dout"]))
+    return {"dweight": U * counts[:, None] * size}
+
+
+def rope(a, want):
+    half = a["x"].shape[2] // 2
+    low, high = np.abs(a["x"][..., :half]), np.abs(a["x"][..., half:])
+    c, s = np.abs(a["cosines"])[a["positions"]][:, None, :], np.abs(a["sines"])[a["positions"]][:, None, :]
+    return {"x": 2 * U * np.concatenate([low * c + high * s, high * c + low * s], axis=2)}
+
+
+def softmax_share(q, k, s, scale):
+    """Relative error of exp(s - lse), s a score of q and k, from the score on: and of its share, over len(k) keys."""
+    product = scale * np.abs(q) @ np.abs(k).T
+    seen = np.where(np.isfinite(s), s, 0.0)
+    return (q.shape[1] + 4) * U * product.max() + U * (2 * np.abs(seen).max() + 4) + EXP, U * (len(k) + 4) + EXP
+
+
+def attention_forward(a, want):
+    q, k, v, scale = a["q"], a["k"], a["v"], a["scale"]
+    out, lse = np.zeros_like(want["out"]), np.zeros_like(want["lse"])
+    for rows, h, g in heads(q, k, a["cu_seqlens"]):
+        s = scale * q[rows, h] @ k[rows, g].T
+        s = np.where(np.tri(len(s), dtype=bool), s, -np.inf) if a["causal"] else s
+        one, total = softmax_share(q[rows, h], k[rows, g], s, scale)
+        p = np.exp(s - want["lse"][rows, h][:, None])
+        # the sum is rescaled once a block of 64 keys
+        out[rows, h] = p @ np.abs(v[rows, g]) * (2 * one + 3 * total + EXP * (len(s) / 64 + 1))
+        lse[rows, h] = one + total + EXP * (len(s) / 64 + 1) + 2 * U * np.abs(want["lse"][rows, h])
+    return {"out": out, "lse": lse}
+
+
+def attention_backward(a, want):
+    q, k, v, scale, dout = a["q"], a["k"], a["v"], a["scale"], np.abs(a["dout"])
+    bound = {name: np.zeros_like(value) for name, value in want.items()}
+    group, n = q.shape[1] // k.shape[1], q.shape[2]
+    for rows, h, g in heads(q, k, a["cu_seqlens"]):
+        s = scale * q[rows, h] @ k[rows, g].T
+        s = np.where(np.tri(len(s), dtype=bool), s, -np.inf) if a["causal"] else s
+        one, _ = softmax_share(q[rows, h], k[rows, g], s, scale)
+        one += U * np.abs(a["lse"][rows, h]).max()
+        p = np.exp(s - a["lse"][rows, h][:, None])
+        size = dout[rows, h] @ np.abs(v[rows, g]).T + (dout[rows, h] * np.abs(a["out"][rows, h])).sum(1)[:, None]
+        ds, length = scale * p * size, U * (len(s) * group + n + 8)
+        bound["dq"][rows, h] = ds @ np.abs(k[rows, g]) * (one + length)
+        bound["dk"][rows, g] += ds.T @ np.abs(q[rows, h]) * (one + length)
+        bound["dv"][rows, g] += p.T @ dout[rows, h] * (one + length)
+    return bound
+
+
+def attention_decode(a, want):
+    q, k, v, scale = a["q"], a["k_cache"], a["v_cache"], a["scale"]
+    bound = np.zeros_like(want["out"])
+    for b, length in enumerate(a["lengths"]):
+        for h in range(q.shape[1]):
+            keys = k[b, h // (q.shape[1] // k.shape[1]), :length]
+            s = scale * keys @ q[b, h]
+            p = np.exp(s - s.max())
+            one, total = softmax_share(q[b, h][None], keys, s, scale)
+            size = p / p.sum() @ np.abs(v[b, h // (q.shape[1] // k.shape[1]), :length])
+            bound[b, h] = size * (2 * one + 3 * total)
+    return {"out": bound}
+
+
+def dropout_forward(a, want):
+    return {"y": U * (4 * np.abs(a["x"]) / (1 - a["p"]) + 2 * zero(a["residual"]))}
+
+
+def dropout_backward(a, want):
+    return {"dx": 4 * U * np.abs(want["dx"])}
+
+
+def squared_norm(a, want):
+    return {"return": U * (256 / 4 + 4) * want["return"]}  # at most 64 squares a lane, then the lanes
+
+
+def adamw(a, want):
+    g = np.abs(a["grad"] * a["grad_scale"])
+    m = 4 * U * (a["beta1"] * np.abs(a["m"]) + (1 - a["beta1"]) * g)
+    v = 6 * U * want["v"]
+    down = np.sqrt(want["v"] / a["correction2"]) + a["eps"]
+    step = a["lr"] / a["correction1"] / down
+    return {
+        "weight": step * (m + 12 * U * np.abs(want["m"])) + U * 4 * np.abs(a["weight"]),
+        "grad": 0.0,
+        "m": m,
+        "v": v,
+    }

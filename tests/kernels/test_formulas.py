@@ -1,0 +1,139 @@
+"""Every kernel of the table against its float64 formula, at every size, on every instruction set."""
+
+import numpy as np
+import pytest
+from cases import CASES
+from guarded import Call, Guarded, assert_same_bits, assert_within, in_float64, run
+
+from rgz import _kernels
+
+PLAIN = [case for case in CASES if not case.blas]
+BLAS = [case for case in CASES if case.blas]
+
+
+def name(case):
+    return case.name
+
+
+def check_formula(case, rng):
+    for size in case.sizes + case.large:
+        call = case.make(rng, *size)
+        wide = in_float64(call)
+        want = case.oracle(**wide)
+        try:
+            assert_within(run(case.kernel, call), want, case.bound(wide, want))
+        except AssertionError as error:
+            error.add_note(f"size {size}")
+            raise
+
+
+def check_threads(case, rng):
+    for size in case.sizes[-2:] + case.large:
+        call = case.make(rng, *size)
+        one = run(case.kernel, call, n_threads=1)
+        for n_threads in (2, 3):
+            assert_same_bits(one, run(case.kernel, call, n_threads))
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=name)
+def test_kernels_match_the_float64_formula(isa, rng, case):
+    check_formula(case, rng)
+
+
+@pytest.mark.parametrize("case", BLAS, ids=name)
+def test_kernels_with_products_match_the_float64_formula(isa, sgemm, rng, case):
+    check_formula(case, rng)
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=name)
+def test_bits_do_not_depend_on_the_thread_count(isa, rng, case):
+    check_threads(case, rng)
+
+
+@pytest.mark.parametrize("case", BLAS, ids=name)
+def test_bits_of_products_do_not_depend_on_the_thread_count(isa, sgemm, rng, case):
+    check_threads(case, rng)
+
+
+# output, what it may be the same memory as: what the headers of csrc/kernels allow
+ALIASES = [
+    ("linear_forward", "y", "residual"),
+    *((f"{kernel}_forward", "y", "x") for kernel in ("relu", "gelu", "gelu_tanh")),
+    *((f"{kernel}_backward", "dx", other) for kernel in ("relu", "gelu", "gelu_tanh") for other in ("x", "dy")),
+    ("swiglu_backward", "dx", "x"),
+    ("dropout_forward", "y", "x"),
+    ("dropout_forward", "y", "residual"),
+    ("dropout_backward", "dx", "dy"),
+]
+
+
+@pytest.mark.parametrize(("kernel", "output", "other"), ALIASES)
+def test_outputs_may_be_an_input_where_the_header_says_so(isa, sgemm, rng, kernel, output, other):
+    case = next(case for case in CASES if case.name == kernel)
+    for size in case.sizes[-3:] + case.large:
+        call = case.make(rng, *size)
+        apart = run(kernel, call, n_threads=2)
+        del call.writes[output]
+        shared = call.arguments[other]
+        getattr(_kernels, kernel)(**call.arguments, **{output: shared}, n_threads=2)
+        assert_same_bits(apart, {output: shared})
+
+
+def test_backward_of_linear_leaves_out_what_is_none(isa, sgemm, rng):
+    case = next(case for case in CASES if case.kernel == "linear_backward")
+    whole = run(case.kernel, case.make(np.random.default_rng(1), 9, 5, 6))
+    for missing in whole:
+        call = case.make(np.random.default_rng(1), 9, 5, 6)
+        (call.writes if missing in call.writes else call.updates).pop(missing)
+        call.arguments[missing] = None
+        assert_same_bits(run(case.kernel, call), {name: a for name, a in whole.items() if name != missing})
+
+
+def test_every_kernel_has_a_case():
+    signatures = {name: getattr(getattr(_kernels, name), "__text_signature__", None) or "" for name in dir(_kernels)}
+    kernels = {name for name, signature in signatures.items() if "n_threads" in signature} - {"attention_scratch"}
+    assert len(kernels) > 20
+    assert kernels == {case.kernel for case in CASES}
+
+
+# --- the helpers can fail ------------------------------------------------------------------------------------------
+
+
+def test_assert_within_rejects_an_error_beyond_the_bound_and_nan():
+    one = {"y": np.ones(3)}
+    assert_within({"y": np.array([1, 1 + 1e-6, 1])}, one, {"y": 1e-5})
+    for wrong in (1 + 1e-4, np.nan, np.inf):
+        with pytest.raises(AssertionError, match="1 of 3 elements"):
+            assert_within({"y": np.array([1, wrong, 1])}, one, {"y": 1e-5})
+
+
+def test_assert_same_bits_rejects_a_last_bit_and_a_signed_zero():
+    for a, b in ((1.0, np.nextafter(np.float32(1), np.float32(2))), (0.0, -0.0)):
+        with pytest.raises(AssertionError, match="not the same bits"):
+            assert_same_bits({"y": np.float32([a])}, {"y": np.float32([b])})
+
+
+@pytest.mark.parametrize("at", [-1, 3])
+def test_guards_notice_a_write_outside(at):
+    guarded = Guarded((3,), 0.0)
+    guarded.check("y")
+    guarded.memory.view(np.float32)[64 + at] = 1.0
+    with pytest.raises(AssertionError, match="4 bytes written outside"):
+        guarded.check("y")
+
+
+def test_guards_notice_a_write_between_the_rows_of_a_strided_output():
+    guarded = Guarded((2, 3, 4), 0.0, extra=2)
+    guarded.memory.view(np.float32)[64 + 3 * 4] = 1.0
+    with pytest.raises(AssertionError, match="4 bytes written outside"):
+        guarded.check("x")
+
+
+def test_run_notices_a_changed_input(monkeypatch):
+    def bad(y, x, n_threads):
+        y[...] = x
+        x[0, 0] = 7
+
+    monkeypatch.setattr(_kernels, "relu_forward", bad)
+    with pytest.raises(AssertionError, match="changed its input x"):
+        run("relu_forward", Call({"x": np.ones((2, 2), np.float32)}, writes={"y": (2, 2)}))
