@@ -190,8 +190,8 @@ cdef int need_probability(str kernel, float p) except -1:
 
 # --- linear.c ------------------------------------------------------------------------------------------------------
 
-def linear_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] weight, const float[::1] bias or None,
-                   const float[:, ::1] residual or None, int n_threads):
+def linear_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] weight,
+                   const float[::1] bias or None, const float[:, ::1] residual or None, int n_threads):
     cdef Py_ssize_t rows = x.shape[0], n_in = x.shape[1], n_out = weight.shape[0]
     cdef const float *bias_ = NULL
     cdef const float *residual_ = NULL
@@ -211,8 +211,8 @@ def linear_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] w
         rgz_active().linear_forward(&y[0, 0], &x[0, 0], &weight[0, 0], bias_, residual_, rows, n_in, n_out, n_threads)
 
 
-def linear_backward(float[:, ::1] dx or None, float[:, ::1] dweight or None, float[::1] dbias or None, const float[:, ::1] dy,
-                    const float[:, ::1] x, const float[:, ::1] weight, int n_threads):
+def linear_backward(float[:, ::1] dx or None, float[:, ::1] dweight or None, float[::1] dbias or None,
+                    const float[:, ::1] dy, const float[:, ::1] x, const float[:, ::1] weight, int n_threads):
     cdef Py_ssize_t rows = x.shape[0], n_in = x.shape[1], n_out = weight.shape[0]
     cdef float *dx_ = NULL
     cdef float *dweight_ = NULL
@@ -251,9 +251,9 @@ def matmul(float[:, ::1] c, const float[:, ::1] a, const float[:, ::1] b, int n_
 
 # --- lm_loss.c -----------------------------------------------------------------------------------------------------
 
-def lm_loss(float[::1] losses, float[:, ::1] dx or None, float[:, ::1] dweight or None, float[::1] dbias or None, const float[:, ::1] x,
-            const float[:, ::1] weight, const float[::1] bias or None, const int32_t[::1] targets, float[:, ::1] logits,
-            int n_threads):
+def lm_loss(float[::1] losses, float[:, ::1] dx or None, float[:, ::1] dweight or None, float[::1] dbias or None,
+            const float[:, ::1] x, const float[:, ::1] weight, const float[::1] bias or None,
+            const int32_t[::1] targets, float[:, ::1] logits, int n_threads):
     cdef Py_ssize_t rows = x.shape[0], channels = x.shape[1], vocab = weight.shape[0], i, bad = -1
     cdef float *dx_ = NULL
     cdef float *dweight_ = NULL
@@ -432,7 +432,8 @@ def swiglu_backward(float[:, ::1] dx, const float[:, ::1] dy, const float[:, ::1
 # --- embedding.c, rope.c -------------------------------------------------------------------------------------------
 
 def embedding_forward(float[:, ::1] out, const int32_t[::1] tokens, const float[:, ::1] weight,
-                      const int32_t[::1] positions or None, const float[:, ::1] position_weight or None, int n_threads):
+                      const int32_t[::1] positions or None, const float[:, ::1] position_weight or None,
+                      int n_threads):
     cdef Py_ssize_t rows = tokens.shape[0], channels = weight.shape[1]
     cdef const int32_t *positions_ = NULL
     cdef const float *position_weight_ = NULL
@@ -465,7 +466,7 @@ def rope(float[:, :, :] x, const int32_t[::1] positions, const float[:, ::1] cos
     cdef Py_ssize_t stride = row_stride("rope", "x", x)
     need_at_least("rope", "n_threads", n_threads, 1)
     if head_size % 2:
-        raise ValueError(f"rope: head size must be even, got {head_size}")
+        raise ValueError(f"rope: head size of x must be even, got {head_size}")
     need("rope", "length of positions", positions.shape[0], rows)
     need_like("rope", "sines", sines, cosines.shape[0], head_size // 2)
     need("rope", "cosines columns", cosines.shape[1], head_size // 2)
@@ -571,8 +572,8 @@ def attention_decode(float[:, :, :] out, const float[:, :, :] q, const float[:, 
 
 # --- dropout.c, optim.c --------------------------------------------------------------------------------------------
 
-def dropout_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] residual or None, float p, uint64_t seed,
-                    uint64_t stream, int n_threads):
+def dropout_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] residual or None, float p,
+                    uint64_t seed, uint64_t stream, int n_threads):
     cdef const float *residual_ = NULL
     need_at_least("dropout_forward", "n_threads", n_threads, 1)
     need_probability("dropout_forward", p)

@@ -1,8 +1,8 @@
 """How far a float32 kernel may be from the float64 formula: first-order rounding analysis, worst case.
 
-U is the unit roundoff. A sum of n products is within (n + 1) U of the sum of their absolute values, however it is
-ordered (Higham 2002, section 3.1); formulas made of such sums add up what their parts may be off. `a` holds an
-oracle's arguments, `want` its results; each function returns {output: bound of the same shape}.
+U is the unit roundoff. A sum of n products is within (n + 1) U of the sum of their absolute values, however
+it is ordered (Higham 2002, section 3.1); formulas made of such sums add up what their parts may be off. `a`
+holds an oracle's arguments, `want` its results; each function returns {output: bound of the same shape}.
 """
 
 import numpy as np
@@ -10,6 +10,8 @@ from oracles import heads, lm_d_logits, lm_logits, sigmoid, tanh_argument
 
 U = 2.0**-24
 EXP = 3 * U  # relative, of vmath.h's exp: 1.5 ulp
+TINY = 2.0**-148  # two of the smallest float32: where relative bounds end
+LEFT = 1e-38  # what the logistic function may be far to the left, where it should be 0
 
 
 def zero(x):
@@ -59,7 +61,9 @@ def layernorm_forward(a, want):
     x, n, rstd = np.abs(a["x"]), a["x"].shape[1], want["rstd"][:, None]
     mean_size = x.mean(1)[:, None]
     xhat = np.abs(a["x"] - want["mean"][:, None]) * rstd
-    share = U * (n + 8) * (1 + rstd * mean_size)  # of rstd, relative: the mean's error enters every difference
+    share = (
+        U * (n + 8) * (1 + rstd * mean_size)
+    )  # of rstd, relative: the mean's error enters every difference
     off = rstd * U * (n + 4) * (x + mean_size) + xhat * share
     return {
         "y": np.abs(a["weight"]) * (off + 2 * U * xhat) + U * np.abs(want["y"]) + U * np.abs(a["bias"]),
@@ -95,22 +99,24 @@ CDF = 3e-7  # absolute, vmath.h's claim for the normal distribution function
 
 
 def gelu_forward(a, want):
-    return {"y": np.abs(a["x"]) * CDF + U * np.abs(want["y"])}
+    return {"y": np.abs(a["x"]) * CDF + U * np.abs(want["y"]) + TINY}
 
 
 def gelu_backward(a, want):
-    x = a["x"]  # the density's argument -x^2/2 is off by two roundings, so it by x^2 U; x phi(x) never exceeds 0.25
+    x = a[
+        "x"
+    ]  # the density's argument -x^2/2 is off by two roundings, so it by x^2 U; x phi(x) never exceeds 0.25
     return {"dx": np.abs(a["dy"]) * (CDF + 0.25 * (EXP + U * (np.minimum(x * x, 180) + 4)) + 3 * U * 1.13)}
 
 
 def logistic_share(argument, roundings):
-    """Relative error of s(t) where t itself carries so many roundings: s'(t)/s(t) = s(-t); left of -88 all of it."""
+    """Relative error of s(t), t off by so many roundings: s'(t)/s(t) = s(-t); left of -88 all of it."""
     return EXP + 3 * U + roundings * U * np.abs(argument) * sigmoid(-argument) + (argument < -87)
 
 
 def gelu_tanh_forward(a, want):
     argument, _ = tanh_argument(a["x"])
-    return {"y": np.abs(want["y"]) * (logistic_share(argument, 5) + U) + 1e-35}
+    return {"y": np.abs(want["y"]) * (logistic_share(argument, 5) + U) + LEFT * np.abs(a["x"]) + TINY}
 
 
 def gelu_tanh_backward(a, want):
@@ -118,12 +124,16 @@ def gelu_tanh_backward(a, want):
     s, other = sigmoid(argument), sigmoid(-argument)
     share = logistic_share(argument, 5)
     off = s * share + np.abs(a["x"]) * slope * (s * other * (share + 8 * U) + s * (s * share + U))
-    return {"dx": np.abs(a["dy"]) * (off + 2 * U) + 1e-35}
+    return {"dx": np.abs(a["dy"]) * (off + 2 * U + LEFT * (1 + np.abs(a["x"]) * slope)) + TINY}
 
 
 def swiglu_forward(a, want):
-    gate, _ = np.split(a["x"], 2, axis=1)
-    return {"y": np.abs(want["y"]) * (logistic_share(gate, 0) + 2 * U) + 1e-35}
+    gate, up = np.split(a["x"], 2, axis=1)
+    return {
+        "y": np.abs(want["y"]) * (logistic_share(gate, 0) + 2 * U)
+        + LEFT * np.abs(gate * up)
+        + TINY * (1 + np.abs(up))
+    }
 
 
 def swiglu_backward(a, want):
@@ -132,7 +142,8 @@ def swiglu_backward(a, want):
     share = logistic_share(gate, 0)
     off_gate = s * (share + 2 * U) + np.abs(gate) * s * (other * (2 * share + 6 * U) + s * share + U)
     off_up = np.abs(gate) * s * (share + 3 * U)
-    return {"dx": np.hstack([dy * np.abs(up) * off_gate, dy * off_up]) + 1e-35}
+    off_gate, off_up = off_gate + LEFT * (1 + np.abs(gate)), off_up + LEFT * np.abs(gate)
+    return {"dx": np.hstack([dy * np.abs(up) * off_gate, dy * off_up]) + TINY * (1 + dy.max())}
 
 
 def embedding_forward(a, want):
@@ -153,10 +164,12 @@ def rope(a, want):
 
 
 def softmax_share(q, k, s, scale):
-    """Relative error of exp(s - lse), s a score of q and k, from the score on: and of its share, over len(k) keys."""
+    """Relative error of exp(s - lse), s a score of q and k, and of a sum of these over len(k) keys."""
     product = scale * np.abs(q) @ np.abs(k).T
     seen = np.where(np.isfinite(s), s, 0.0)
-    return (q.shape[1] + 4) * U * product.max() + U * (2 * np.abs(seen).max() + 4) + EXP, U * (len(k) + 4) + EXP
+    return (q.shape[1] + 4) * U * product.max() + U * (2 * np.abs(seen).max() + 4) + EXP, U * (
+        len(k) + 4
+    ) + EXP
 
 
 def attention_forward(a, want):
@@ -183,7 +196,9 @@ def attention_backward(a, want):
         one, _ = softmax_share(q[rows, h], k[rows, g], s, scale)
         one += U * np.abs(a["lse"][rows, h]).max()
         p = np.exp(s - a["lse"][rows, h][:, None])
-        size = dout[rows, h] @ np.abs(v[rows, g]).T + (dout[rows, h] * np.abs(a["out"][rows, h])).sum(1)[:, None]
+        size = (
+            dout[rows, h] @ np.abs(v[rows, g]).T + (dout[rows, h] * np.abs(a["out"][rows, h])).sum(1)[:, None]
+        )
         ds, length = scale * p * size, U * (len(s) * group + n + 8)
         bound["dq"][rows, h] = ds @ np.abs(k[rows, g]) * (one + length)
         bound["dk"][rows, g] += ds.T @ np.abs(q[rows, h]) * (one + length)

@@ -1,4 +1,4 @@
-"""THE table of kernel cases: how to call each kernel at each size, its oracle and its bound. Tests walk it."""
+"""THE table of kernel cases: each kernel's call, sizes, oracle and bound. Tests walk it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,13 +6,10 @@ from functools import partial
 from typing import Any
 
 import bounds
+import calls
 import numpy as np
 import oracles
 from guarded import Call
-
-from rgz import _kernels
-
-LANES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65)  # around every lane count and block size
 
 
 @dataclass(frozen=True)
@@ -31,219 +28,7 @@ class Case:
         return f"{self.kernel}-{self.variant}" if self.variant else self.kernel
 
 
-def floats(rng, *shape):
-    return rng.standard_normal(shape, dtype=np.float32)
-
-
-# --- linear.c, lm_loss.c -------------------------------------------------------------------------------------------
-
-
-def linear_forward(rng, rows, n_in, n_out, bias=True, residual=True):
-    return Call(
-        {
-            "x": floats(rng, rows, n_in),
-            "weight": floats(rng, n_out, n_in),
-            "bias": floats(rng, n_out) if bias else None,
-            "residual": floats(rng, rows, n_out) if residual else None,
-        },
-        writes={"y": (rows, n_out)},
-    )
-
-
-def linear_backward(rng, rows, n_in, n_out):
-    return Call(
-        {"dy": floats(rng, rows, n_out), "x": floats(rng, rows, n_in), "weight": floats(rng, n_out, n_in)},
-        writes={"dx": (rows, n_in)},
-        updates={"dweight": floats(rng, n_out, n_in), "dbias": floats(rng, n_out)},
-    )
-
-
-def matmul(rng, m, k, n):
-    return Call({"a": floats(rng, m, k), "b": floats(rng, k, n)}, writes={"c": (m, n)})
-
-
-def lm_loss(rng, rows, channels, vocab, slice_rows, gradient=True, bias=True):
-    targets = rng.integers(0, vocab, rows).astype(np.int32)
-    targets[1::3] = -100
-    call = Call(
-        {
-            "x": floats(rng, rows, channels),
-            "weight": floats(rng, vocab, channels),
-            "bias": floats(rng, vocab) if bias else None,
-            "targets": targets,
-        },
-        writes={"losses": (rows,)},
-        scratch={"logits": lambda n_threads: (slice_rows, vocab)},
-    )
-    if gradient:
-        call.writes["dx"] = (rows, channels)
-        call.updates["dweight"] = floats(rng, vocab, channels)
-    else:
-        call.arguments |= {"dx": None, "dweight": None}
-    if gradient and bias:
-        call.updates["dbias"] = floats(rng, vocab)
-    else:
-        call.arguments["dbias"] = None
-    return call
-
-
-def loss_oracle(dx=None, **arguments):
-    return oracles.lm_loss(**arguments)
-
-
-# --- norm.c --------------------------------------------------------------------------------------------------------
-
-
-def norm_forward(rng, rows, cols, center=True):
-    call = Call({"x": floats(rng, rows, cols) + 1, "weight": floats(rng, cols), "eps": 1e-5})
-    call.writes = {"y": (rows, cols), "rstd": (rows,)}
-    if center:
-        call.arguments["bias"] = floats(rng, cols)
-        call.writes["mean"] = (rows,)
-    return call
-
-
-def norm_backward(rng, rows, cols, center=True, accumulate=False):
-    call = norm_forward(rng, rows, cols, center)
-    x = call.arguments["x"].astype(np.float64)
-    saved = oracles.layernorm_forward(x, 1, 0, 1e-5) if center else oracles.rmsnorm_forward(x, 1, 1e-5)
-    del call.arguments["eps"], saved["y"]
-    call.arguments |= {name: value.astype(np.float32) for name, value in saved.items()}
-    call.arguments |= {"dy": floats(rng, rows, cols), "accumulate": accumulate}
-    call.writes, call.updates = {"dx": (rows, cols)}, {"dweight": floats(rng, cols)}
-    if center:
-        call.updates["dbias"] = call.arguments.pop("bias")
-    if accumulate:
-        call.updates["dx"] = floats(rng, *call.writes.pop("dx"))
-    n = _kernels.norm_scratch(rows, cols) // (1 if center else 2)
-    call.scratch = {"scratch": lambda n_threads: (n,)}
-    return call
-
-
-# --- activation.c, dropout.c ---------------------------------------------------------------------------------------
-
-
-def activation_forward(rng, rows, cols, width=1):
-    return Call({"x": 3 * floats(rng, rows, width * cols)}, writes={"y": (rows, cols)})
-
-
-def activation_backward(rng, rows, cols, width=1):
-    arguments = {"x": 3 * floats(rng, rows, width * cols), "dy": floats(rng, rows, cols)}
-    return Call(arguments, writes={"dx": (rows, width * cols)})
-
-
-def dropout_forward(rng, rows, cols, residual=True, p=0.3):
-    return Call(
-        {
-            "x": floats(rng, rows, cols),
-            "residual": floats(rng, rows, cols) if residual else None,
-            "p": p,
-            "seed": 2**63 + 5,
-            "stream": 2**40 + 7,
-        },
-        writes={"y": (rows, cols)},
-    )
-
-
-def dropout_backward(rng, rows, cols, p=0.3):
-    return Call({"dy": floats(rng, rows, cols), "p": p, "seed": 3, "stream": 11}, writes={"dx": (rows, cols)})
-
-
-# --- embedding.c, rope.c -------------------------------------------------------------------------------------------
-
-
-def embedding_forward(rng, rows, channels, positions=True):
-    return Call(
-        {
-            "tokens": rng.integers(0, 11, rows).astype(np.int32),
-            "weight": floats(rng, 11, channels),
-            "positions": rng.integers(0, 5, rows).astype(np.int32) if positions else None,
-            "position_weight": floats(rng, 5, channels) if positions else None,
-        },
-        writes={"out": (rows, channels)},
-    )
-
-
-def embedding_backward(rng, rows, channels):
-    arguments = {"indices": rng.integers(0, 4, rows).astype(np.int32), "dout": floats(rng, rows, channels)}
-    return Call(arguments, updates={"dweight": floats(rng, 6, channels)})
-
-
-def rope(rng, rows, heads, head_size, inverse=False):
-    angles = np.arange(9)[:, None] * 10000.0 ** (-2 * np.arange(head_size // 2) / head_size)
-    return Call(
-        {
-            "positions": rng.integers(0, 9, rows).astype(np.int32),
-            "cosines": np.cos(angles).astype(np.float32),
-            "sines": np.sin(angles).astype(np.float32),
-            "inverse": inverse,
-        },
-        updates={"x": floats(rng, rows, heads, head_size)},
-    )
-
-
-# --- attention.c, decode.c -----------------------------------------------------------------------------------------
-
-
-def attention_inputs(rng, lengths, heads, kv_heads, head_size, causal):
-    """q, k, v as the three parts of one qkv matrix; scale so that scores spread over a few units."""
-    qkv = floats(rng, sum(lengths), heads + 2 * kv_heads, head_size)
-    q, k, v = np.split(qkv, [heads, heads + kv_heads], axis=1)
-    cu_seqlens = np.cumsum([0, *lengths]).astype(np.int32)
-    return {"q": q, "k": k, "v": v, "cu_seqlens": cu_seqlens, "scale": 1.5 / head_size**0.5, "causal": causal}
-
-
-def attention_forward(rng, *size):
-    call = Call(attention_inputs(rng, *size))
-    rows, heads, head_size = call.arguments["q"].shape
-    call.writes = {"out": (rows, heads, head_size), "lse": (rows, heads)}
-    call.scratch = {"scratch": lambda n_threads: (_kernels.attention_scratch(head_size, n_threads),)}
-    return call
-
-
-def attention_backward(rng, *size):
-    call = attention_forward(rng, *size)
-    wide = {name: a.astype(float) if name in "qkv" else a for name, a in call.arguments.items()}
-    saved = oracles.attention_forward(**wide)
-    call.arguments |= {name: value.astype(np.float32) for name, value in saved.items()}
-    call.arguments["dout"] = floats(rng, *call.writes["out"])
-    call.writes = {"d" + name: call.arguments[name].shape for name in "qkv"}
-    return call
-
-
-def attention_decode(rng, lengths, heads, kv_heads, head_size, capacity):
-    batch = len(lengths)
-    qkv = floats(rng, batch, heads + 2 * kv_heads, head_size)
-    return Call(
-        {
-            "q": qkv[:, :heads],
-            "k_cache": floats(rng, batch, kv_heads, capacity, head_size),
-            "v_cache": floats(rng, batch, kv_heads, capacity, head_size),
-            "lengths": np.array(lengths, np.int32),
-            "scale": 1.5 / head_size**0.5,
-        },
-        writes={"out": (batch, heads, head_size)},
-        scratch={"scores": lambda n_threads: (batch, heads, capacity)},
-    )
-
-
-# --- optim.c -------------------------------------------------------------------------------------------------------
-
-
-def squared_norm(rng, n):
-    scratch = {"scratch": lambda n_threads: (_kernels.squared_norm_scratch(n),)}
-    return Call({"x": floats(rng, n)}, scratch=scratch, scratch_type=np.float64)
-
-
-def adamw(rng, n, n_decayed):
-    updates = {name: floats(rng, n) for name in ("weight", "grad", "m")} | {"v": floats(rng, n) ** 2}
-    settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}
-    settings |= {"correction1": 0.271, "correction2": 0.142625, "grad_scale": 0.25}
-    return Call({"n_decayed": n_decayed, **settings}, updates=updates)
-
-
-# --- the table -----------------------------------------------------------------------------------------------------
-
+LANES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65)  # around every lane count and block size
 TABLE = tuple((3, n) for n in LANES) + tuple((n, 17) for n in LANES)
 PRODUCTS = (
     tuple(size for n in LANES for size in ((5, n, 7), (6, 7, n), (n, 5, 6)))
@@ -254,79 +39,68 @@ WIDE = ((600, 40, 530), (3, 300, 400))
 SEQUENCES = (
     *(((n,), 2, 1, 8, causal) for n in LANES for causal in (True, False)),
     *(((1, 63, 64, 65, 130), 4, 2, head_size, True) for head_size in (16, 17, 20, 32, 64, 80, 128)),
-    *(((65, 1, 130, 64), *heads, 20, causal) for heads in ((1, 1), (3, 3), (6, 2)) for causal in (True, False)),
+    *(
+        ((65, 1, 130, 64), *heads, 20, causal)
+        for heads in ((1, 1), (3, 3), (6, 2))
+        for causal in (True, False)
+    ),
 )
+MANY = (((200, 7, 129, 64, 65), 4, 2, 24, True),)
+LOSSES = tuple((5, 6, n, 2) for n in LANES) + tuple((n, 7, 9, 64) for n in LANES) + ((7, 65, 130, 3),)
+WIDE_LOSSES = ((150, 33, 900, 64), (70, 140, 300, 100))
+ROTATIONS = tuple((3, 2, 2 * n) for n in LANES) + tuple((n, 3, 6) for n in LANES)
+VECTORS = tuple((n,) for n in (*LANES, 255, 257, 65535, 65537))
+UPDATES = tuple((n, n_decayed) for n in LANES for n_decayed in sorted({0, n // 2, n}))
 CACHES = tuple(((n, 1, 66), 4, 2, 17, 67) for n in LANES) + tuple(((5, 9), 3, 3, n, 9) for n in LANES)
 
-CASES = [
-    Case("matmul", matmul, PRODUCTS, WIDE, oracles.matmul, bounds.matmul, blas=True),
-    Case(
-        "linear_backward", linear_backward, PRODUCTS, WIDE, oracles.linear_backward, bounds.linear_backward, blas=True
-    ),
-    Case(
-        "squared_norm",
-        squared_norm,
-        tuple((n,) for n in (*LANES, 255, 257, 65535, 65537)),
-        ((10**6,),),
-        oracles.squared_norm,
-        bounds.squared_norm,
-    ),
-    Case(
-        "adamw",
-        adamw,
-        tuple((n, n_decayed) for n in LANES for n_decayed in {0, n // 2, n}),
-        ((50000, 12345), (4096 * 3, 4096)),
-        lambda **a: oracles.adamw(**a),
-        bounds.adamw,
-    ),
-]
-for forms, variant in ((dict(), ""), (dict(bias=False), "no_bias"), (dict(bias=False, residual=False), "plain")):
-    make = partial(linear_forward, **forms)
-    CASES.append(
-        Case("linear_forward", make, PRODUCTS, WIDE, oracles.linear_forward, bounds.linear_forward, variant, True)
-    )
-for forms, variant in ((dict(), ""), (dict(bias=False), "no_bias"), (dict(gradient=False), "losses_only")):
-    sizes = tuple((5, 6, n, 2) for n in LANES) + tuple((n, 7, 9, 64) for n in LANES) + ((7, 65, 130, 3),)
-    CASES.append(
-        Case(
-            "lm_loss",
-            partial(lm_loss, **forms),
-            sizes,
-            ((150, 33, 900, 64), (70, 140, 300, 100)),
-            loss_oracle,
-            bounds.lm_loss,
-            variant,
-            True,
-        )
-    )
+CASES: list[Case] = []
 
 
-def add(kernel, make, sizes, large, bound=None, **forms):
-    variant = "_".join(name if value else f"no_{name}" for name, value in forms.items() if name not in ("center", "width"))
-    make = partial(make, **forms)
-    CASES.append(Case(kernel, make, sizes, large, getattr(oracles, kernel), bound or getattr(bounds, kernel), variant))
+def add(kernel, make, sizes, large, variant="", bound=None, blas=False, **forms):
+    """One case of the kernel; `forms` are further arguments of `make`, such as whether there is a bias."""
+    bound, oracle = bound or getattr(bounds, kernel), getattr(oracles, kernel)
+    CASES.append(Case(kernel, partial(make, **forms), sizes, large, oracle, bound, variant, blas))
 
 
+add("matmul", calls.matmul, PRODUCTS, WIDE, blas=True)
+add("linear_forward", calls.linear_forward, PRODUCTS, WIDE, blas=True)
+add("linear_forward", calls.linear_forward, PRODUCTS, WIDE, "no_bias", blas=True, bias=False)
+add("linear_forward", calls.linear_forward, PRODUCTS, WIDE, "plain", blas=True, bias=False, residual=False)
+add("linear_backward", calls.linear_backward, PRODUCTS, WIDE, blas=True)
+add("lm_loss", calls.lm_loss, LOSSES, WIDE_LOSSES, blas=True)
+add("lm_loss", calls.lm_loss, LOSSES, WIDE_LOSSES, "no_bias", blas=True, bias=False)
+add("lm_loss", calls.lm_loss, LOSSES, WIDE_LOSSES, "losses_only", blas=True, gradient=False)
 for norm, center in (("layernorm", True), ("rmsnorm", False)):
-    add(f"{norm}_forward", norm_forward, TABLE, ((300, 96),), center=center)
-    for accumulate in (False, True):
-        add(f"{norm}_backward", norm_backward, TABLE, ((300, 96),), bounds.norm_backward, center=center,
-            accumulate=accumulate)  # fmt: skip
+    make, backward = calls.norm_forward, f"{norm}_backward"
+    add(f"{norm}_forward", make, TABLE, ((300, 96),), center=center)
+    for variant, accumulate in (("", False), ("accumulate", True)):
+        add(backward, calls.norm_backward, TABLE, ((300, 96),), variant, bounds.norm_backward,
+            center=center, accumulate=accumulate)  # fmt: skip
 for activation in ("relu", "gelu", "gelu_tanh", "swiglu"):
-    forms = {"width": 2} if activation == "swiglu" else {}
+    width = 2 if activation == "swiglu" else 1
     bound = bounds.exact if activation == "relu" else None
-    add(f"{activation}_forward", activation_forward, TABLE, ((9, 2047),), bound, **forms)
-    add(f"{activation}_backward", activation_backward, TABLE, ((9, 2047),), bound, **forms)
-add("dropout_forward", dropout_forward, TABLE, ((70, 129),))
-add("dropout_forward", dropout_forward, TABLE, ((70, 129),), residual=False)
-add("dropout_backward", dropout_backward, TABLE, ((70, 129),))
-add("embedding_forward", embedding_forward, TABLE, ((70, 129),))
-add("embedding_forward", embedding_forward, TABLE, ((70, 129),), positions=False)
-add("embedding_backward", embedding_backward, TABLE, ((70, 257),))
-for inverse in (False, True):
-    sizes = tuple((3, 2, 2 * n) for n in LANES) + tuple((n, 3, 6) for n in LANES)
-    add("rope", rope, sizes, ((130, 3, 40),), inverse=inverse)
-MANY = (((200, 7, 129, 64, 65), 4, 2, 24, True),)
-add("attention_forward", attention_forward, SEQUENCES, MANY)
-add("attention_backward", attention_backward, SEQUENCES, MANY)
-add("attention_decode", attention_decode, CACHES, (((300, 200, 7), 6, 2, 40, 300),))
+    add(f"{activation}_forward", calls.activation_forward, TABLE, ((9, 2047),), bound=bound, width=width)
+    add(f"{activation}_backward", calls.activation_backward, TABLE, ((9, 2047),), bound=bound, width=width)
+add("embedding_forward", calls.embedding_forward, TABLE, ((70, 129),))
+add(
+    "embedding_forward",
+    calls.embedding_forward,
+    TABLE,
+    ((70, 129),),
+    "tokens_only",
+    bounds.exact,
+    positions=False,
+)
+add("embedding_backward", calls.embedding_backward, TABLE, ((70, 257),))
+add("rope", calls.rope, ROTATIONS, ((130, 3, 40),))
+add("rope", calls.rope, ROTATIONS, ((130, 3, 40),), "inverse", inverse=True)
+add("attention_forward", calls.attention_forward, SEQUENCES, MANY)
+add("attention_backward", calls.attention_backward, SEQUENCES, MANY)
+add("attention_decode", calls.attention_decode, CACHES, (((300, 200, 7), 6, 2, 40, 300),))
+add("dropout_forward", calls.dropout_forward, TABLE, ((70, 129),))
+add("dropout_forward", calls.dropout_forward, TABLE, ((70, 129),), "no_residual", residual=False)
+add("dropout_backward", calls.dropout_backward, TABLE, ((70, 129),))
+add("squared_norm", calls.squared_norm, VECTORS, ((10**6,),))
+add("adamw", calls.adamw, UPDATES, ((50000, 12345), (4096 * 3, 4096)))
+
+ONE_EACH = list({case.kernel: case for case in reversed(CASES)}.values())  # the first of every kernel

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from rgz import _kernels
 
@@ -23,15 +22,3 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     _kernels.select_isa(request.param)
     yield request.param
     _kernels.select_isa(before)
-
-
-@pytest.fixture(params=["scipy_sgemm", "own_sgemm"])
-def sgemm(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The borrowed sgemm, held to one thread, and rgz's own."""
-    from scipy.linalg import cython_blas
-
-    capsule = cython_blas.__pyx_capi__["sgemm"]
-    _kernels.set_sgemm(capsule if request.param == "scipy_sgemm" else None)
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield request.param
-    _kernels.set_sgemm(capsule)

@@ -1,14 +1,15 @@
 """The kernels' formulas in float64 NumPy, written from the papers and sharing no code with rgz.
 
-Each function takes a kernel's arguments by name (arrays already float64 or integer) and returns {output: array}.
-Arrays that a kernel ADDS to come in with their first value and go out with the sum.
+Each function takes a kernel's arguments by name (arrays already float64 or integer) and returns
+{output: array}. Arrays that a kernel ADDS to come in with their first value and go out with the sum.
 """
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
-# --- linear --------------------------------------------------------------------------------------------------------
+# --- linear -------------------------------------------------------------------------------------------------
 
 
 def linear_forward(x, weight, bias, residual):
@@ -25,7 +26,7 @@ def matmul(a, b):
     return {"c": a @ b}
 
 
-# --- output layer and loss -----------------------------------------------------------------------------------------
+# --- output layer and loss ----------------------------------------------------------------------------------
 
 
 def lm_logits(x, weight, bias):
@@ -48,7 +49,8 @@ def lm_d_logits(x, weight, bias, targets):
     return np.where(targets[:, None] < 0, 0.0, p)
 
 
-def lm_loss(x, weight, bias, targets, dweight=None, dbias=None):
+def lm_loss(x, weight, bias, targets, dweight=None, dbias=None, dx=None):
+    """Without dweight losses only. dx is what the kernel takes as a sign of that; it has no value yet."""
     d = lm_d_logits(x, weight, bias, targets)
     out = lm_losses(x, weight, bias, targets)
     if dweight is not None:
@@ -58,7 +60,7 @@ def lm_loss(x, weight, bias, targets, dweight=None, dbias=None):
     return out
 
 
-# --- norms ---------------------------------------------------------------------------------------------------------
+# --- norms --------------------------------------------------------------------------------------------------
 
 
 def layernorm_forward(x, weight, bias, eps):
@@ -84,7 +86,7 @@ def rmsnorm_backward(dy, x, weight, rstd, dweight, dx=0.0, accumulate=False):
     return {"dx": dx + own, "dweight": dweight + (dy * xhat).sum(0)}
 
 
-# --- activations ---------------------------------------------------------------------------------------------------
+# --- activations --------------------------------------------------------------------------------------------
 
 _erfc = np.vectorize(math.erfc, otypes=[float])
 
@@ -144,7 +146,7 @@ def swiglu_backward(dy, x):
     return {"dx": np.hstack([dy * up * (s + gate * s * sigmoid(-gate)), dy * gate * s])}
 
 
-# --- embedding, rotation -------------------------------------------------------------------------------------------
+# --- embedding, rotation ------------------------------------------------------------------------------------
 
 
 def embedding_forward(tokens, weight, positions, position_weight):
@@ -164,13 +166,13 @@ def rope(x, positions, cosines, sines, inverse=False):
     return {"x": np.concatenate([turned.real, turned.imag], axis=2)}
 
 
-# --- attention: one head of one sequence at a time -----------------------------------------------------------------
+# --- attention: one head of one sequence at a time ----------------------------------------------------------
 
 
 def heads(q, k, cu_seqlens):
     """(rows, query head, key head) of every head of every sequence."""
     group = q.shape[1] // k.shape[1]
-    for begin, end in zip(cu_seqlens[:-1], cu_seqlens[1:], strict=True):
+    for begin, end in pairwise(cu_seqlens):
         for h in range(q.shape[1]):
             yield slice(begin, end), h, h // group
 
@@ -212,7 +214,7 @@ def attention_decode(q, k_cache, v_cache, lengths, scale):
     return {"out": out}
 
 
-# --- dropout, optimizer --------------------------------------------------------------------------------------------
+# --- dropout, optimizer -------------------------------------------------------------------------------------
 
 
 def philox4x32(counter, stream, seed):
@@ -220,7 +222,12 @@ def philox4x32(counter, stream, seed):
     counter = np.asarray(counter, np.uint64)
     low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     stream, seed = np.uint64(stream), np.uint64(seed)
-    words = [counter & low, counter >> shift, np.full_like(counter, stream & low), np.full_like(counter, stream >> shift)]
+    words = [
+        counter & low,
+        counter >> shift,
+        np.full_like(counter, stream & low),
+        np.full_like(counter, stream >> shift),
+    ]
     keys = [int(seed & low), int(seed >> shift)]
     for _ in range(10):
         a, b = np.uint64(0xD2511F53) * words[0], np.uint64(0xCD9E8D57) * words[2]
@@ -248,7 +255,9 @@ def squared_norm(x):
     return {"return": np.array([math.fsum(x * x)])}
 
 
-def adamw(weight, grad, m, v, n_decayed, lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale):
+def adamw(
+    weight, grad, m, v, n_decayed, lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale
+):
     g = grad * grad_scale
     m, v = beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * g * g
     keep = np.where(np.arange(len(weight)) < n_decayed, 1.0 - lr * weight_decay, 1.0)

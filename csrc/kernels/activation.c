@@ -21,7 +21,7 @@
         }
 
 void RGZ_FN(relu_forward)(float *y, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_max(vf_load_n(x + i, live), vf_zero()), live);)
+    RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_max(vf_zero(), vf_load_n(x + i, live)), live);)
 }
 
 void RGZ_FN(relu_backward)(float *dx, const float *dy, const float *x, rgz_int n, int n_threads) {

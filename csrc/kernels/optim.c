@@ -1,6 +1,6 @@
 /* optim.c - the norm of a gradient and the AdamW update, each one pass over flat vectors.
  *
- *   squared_norm: *total = sum_i x[i]^2, in float64
+ *   squared_norm: *total = sum_i x[i]^2: sums of at most 256 squares in float32, these added in float64
  *   adamw, with g = grad * grad_scale (1 / tokens, clipping and any loss scale folded into one number):
  *     m <- beta1 m + (1 - beta1) g,   v <- beta2 v + (1 - beta2) g^2
  *     weight <- weight (1 - lr weight_decay) - lr (m / correction1) / (sqrt(v / correction2) + eps),  grad <- 0

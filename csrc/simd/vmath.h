@@ -26,7 +26,7 @@ RGZ_INLINE vf vf_sigmoid(vf x) {
     return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
 }
 
-/* Normal distribution function and density of x; absolute error of *cdf at most 2e-7.
+/* Normal distribution function and density of x; absolute error of *cdf at most 3e-7.
  * erfc(z) = t (a1 + t (a2 + ...)) e^(-z^2), t = 1 / (1 + p z): Abramowitz and Stegun 1964, eq. 7.1.26. */
 RGZ_INLINE void vf_normal(vf x, vf *cdf, vf *density) {
     vf gauss = vf_exp(vf_mul(vf_mul(x, x), vf_set1(-0.5f)));

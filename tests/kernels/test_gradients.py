@@ -13,7 +13,7 @@ STEP, ALLOWED = 1e-5, 2e-8
 
 
 def check(rng, f, backward, **inputs):
-    """backward(d_outputs) -> {input name: gradient} is that of sum(d_outputs * f(inputs)), element by element."""
+    """backward(d_outputs) -> {input: gradient} is that of sum(d_outputs * f(inputs)), element by element."""
     d = {name: rng.standard_normal(value.shape) for name, value in f(**inputs).items()}
 
     def total(name, x):
@@ -99,7 +99,9 @@ def test_embedding(rng):
 
 def test_rope_inverse_is_its_gradient(rng):
     angles = rng.standard_normal((4, 3))
-    rotate = partial(oracles.rope, positions=np.array([3, 0, 2]), cosines=np.cos(angles), sines=np.sin(angles))
+    rotate = partial(
+        oracles.rope, positions=np.array([3, 0, 2]), cosines=np.cos(angles), sines=np.sin(angles)
+    )
     x = rng.standard_normal((3, 2, 6))
     check(rng, rotate, lambda d: {"x": rotate(d["x"], inverse=True)["x"]}, x=x)
 

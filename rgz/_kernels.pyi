@@ -1,0 +1,158 @@
+"""The only door to C: one function per kernel. Shapes, and what is written, stand in csrc/kernels.
+
+Arrays must be C-contiguous, except that attention's q, k, v, out and their gradients and
+rope's x may be parts of wider rows.
+Wrong shapes, types, indices and sizes raise ValueError, a missing array TypeError; nothing is copied or cast.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+Doubles = NDArray[np.float64]
+
+def isas() -> list[tuple[str, bool, bool]]: ...
+def active_isa() -> str: ...
+def select_isa(name: str) -> None: ...
+def set_sgemm(capsule: object) -> None: ...
+def has_sgemm() -> bool: ...
+def openmp() -> int: ...
+def max_threads() -> int: ...
+def attention_scratch(head_size: int, n_threads: int) -> int: ...
+def norm_scratch(rows: int, cols: int) -> int: ...
+def squared_norm_scratch(n: int) -> int: ...
+def linear_forward(
+    y: Floats, x: Floats, weight: Floats, bias: Floats | None, residual: Floats | None, n_threads: int
+) -> None: ...
+def linear_backward(
+    dx: Floats | None,
+    dweight: Floats | None,
+    dbias: Floats | None,
+    dy: Floats,
+    x: Floats,
+    weight: Floats,
+    n_threads: int,
+) -> None: ...
+def matmul(c: Floats, a: Floats, b: Floats, n_threads: int) -> None: ...
+def lm_loss(
+    losses: Floats,
+    dx: Floats | None,
+    dweight: Floats | None,
+    dbias: Floats | None,
+    x: Floats,
+    weight: Floats,
+    bias: Floats | None,
+    targets: Ints,
+    logits: Floats,
+    n_threads: int,
+) -> None: ...
+def layernorm_forward(
+    y: Floats, mean: Floats, rstd: Floats, x: Floats, weight: Floats, bias: Floats, eps: float, n_threads: int
+) -> None: ...
+def layernorm_backward(
+    dx: Floats,
+    dweight: Floats,
+    dbias: Floats,
+    scratch: Floats,
+    dy: Floats,
+    x: Floats,
+    weight: Floats,
+    mean: Floats,
+    rstd: Floats,
+    accumulate: bool,
+    n_threads: int,
+) -> None: ...
+def rmsnorm_forward(
+    y: Floats, rstd: Floats, x: Floats, weight: Floats, eps: float, n_threads: int
+) -> None: ...
+def rmsnorm_backward(
+    dx: Floats,
+    dweight: Floats,
+    scratch: Floats,
+    dy: Floats,
+    x: Floats,
+    weight: Floats,
+    rstd: Floats,
+    accumulate: bool,
+    n_threads: int,
+) -> None: ...
+def relu_forward(y: Floats, x: Floats, n_threads: int) -> None: ...
+def relu_backward(dx: Floats, dy: Floats, x: Floats, n_threads: int) -> None: ...
+def gelu_forward(y: Floats, x: Floats, n_threads: int) -> None: ...
+def gelu_backward(dx: Floats, dy: Floats, x: Floats, n_threads: int) -> None: ...
+def gelu_tanh_forward(y: Floats, x: Floats, n_threads: int) -> None: ...
+def gelu_tanh_backward(dx: Floats, dy: Floats, x: Floats, n_threads: int) -> None: ...
+def swiglu_forward(y: Floats, x: Floats, n_threads: int) -> None: ...
+def swiglu_backward(dx: Floats, dy: Floats, x: Floats, n_threads: int) -> None: ...
+def embedding_forward(
+    out: Floats,
+    tokens: Ints,
+    weight: Floats,
+    positions: Ints | None,
+    position_weight: Floats | None,
+    n_threads: int,
+) -> None: ...
+def embedding_backward(dweight: Floats, indices: Ints, dout: Floats, n_threads: int) -> None: ...
+def rope(
+    x: Floats, positions: Ints, cosines: Floats, sines: Floats, inverse: bool, n_threads: int
+) -> None: ...
+def attention_forward(
+    out: Floats,
+    lse: Floats,
+    q: Floats,
+    k: Floats,
+    v: Floats,
+    cu_seqlens: Ints,
+    scratch: Floats,
+    scale: float,
+    causal: bool,
+    n_threads: int,
+) -> None: ...
+def attention_backward(
+    dq: Floats,
+    dk: Floats,
+    dv: Floats,
+    dout: Floats,
+    q: Floats,
+    k: Floats,
+    v: Floats,
+    out: Floats,
+    lse: Floats,
+    cu_seqlens: Ints,
+    scratch: Floats,
+    scale: float,
+    causal: bool,
+    n_threads: int,
+) -> None: ...
+def attention_decode(
+    out: Floats,
+    q: Floats,
+    k_cache: Floats,
+    v_cache: Floats,
+    lengths: Ints,
+    scores: Floats,
+    scale: float,
+    n_threads: int,
+) -> None: ...
+def dropout_forward(
+    y: Floats, x: Floats, residual: Floats | None, p: float, seed: int, stream: int, n_threads: int
+) -> None: ...
+def dropout_backward(dx: Floats, dy: Floats, p: float, seed: int, stream: int, n_threads: int) -> None: ...
+def squared_norm(scratch: Doubles, x: Floats, n_threads: int) -> float: ...
+def adamw(
+    weight: Floats,
+    grad: Floats,
+    m: Floats,
+    v: Floats,
+    n_decayed: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    correction1: float,
+    correction2: float,
+    grad_scale: float,
+    n_threads: int,
+) -> None: ...
