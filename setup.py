@@ -18,6 +18,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
 KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob("*.c"))
+HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*"))
 SHARED = ["csrc/dispatch.c", "csrc/sgemm.c"]
 ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC)
     "generic": (None, [], []),
@@ -49,7 +50,12 @@ def openmp_flags() -> list[tuple[list[str], list[str]]]:
     if ANDROID:  # libomp.so is not on the device
         return [(["-fopenmp"], ["-fopenmp", "-static-openmp"])]
     if sys.platform == "darwin":
-        prefixes = [os.environ.get("LIBOMP_PREFIX"), "/opt/homebrew/opt/libomp", "/usr/local/opt/libomp", sys.prefix]
+        prefixes = [
+            os.environ.get("LIBOMP_PREFIX"),
+            "/opt/homebrew/opt/libomp",
+            "/usr/local/opt/libomp",
+            sys.prefix,
+        ]
         return [
             (["-Xpreprocessor", "-fopenmp", f"-I{p}/include"], [f"-L{p}/lib", "-lomp", f"-Wl,-rpath,{p}/lib"])
             for p in prefixes
@@ -127,9 +133,7 @@ class BuildKernels(build_ext):
                 source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
                 try:
                     objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
-                    self.compiler.link_executable(
-                        objects, "probe", output_dir=folder, extra_postargs=link_flags
-                    )
+                    self.compiler.link_executable(objects, "probe", output_dir=folder, extra_postargs=link_flags)
                     return compile_flags, link_flags
                 except Exception as error:  # each compiler class raises its own CompileError or LinkError
                     print(f"rgz: OpenMP probe failed with {compile_flags}: {error}")
@@ -146,8 +150,7 @@ setup(
             ["rgz/_kernels.pyx"],
             include_dirs=["csrc"],
             # setuptools relinks on a change of these only, and the sdist takes them from here
-            depends=[*KERNELS, *SHARED, "csrc/table.c"]
-            + sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*")),
+            depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS],
             define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
             py_limited_api=ABI3,
         )

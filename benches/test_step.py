@@ -1,6 +1,6 @@
 """A training update, float32, beside PyTorch in the same run: tokens/s and the share of this run's sgemm rate.
 
-    pytest benches/test_step.py --benchmark-columns=median,rounds
+pytest benches/test_step.py --benchmark-columns=median,rounds
 """
 
 import numpy as np

@@ -27,7 +27,9 @@ def test_fifty_updates_agree_with_torch(family):
     rival = TorchStep(TorchDecoder(config, model.parameters()), lr=1e-3)
     step = rgz.TrainStep(model, rgz.AdamW(lr=1e-3))
     random = np.random.default_rng(0)
-    text = random.integers(0, 500, (4, 65)) % random.integers(2, 500, (4, 65))  # uneven, so that there is something to learn
+    text = random.integers(0, 500, (4, 65)) % random.integers(
+        2, 500, (4, 65)
+    )  # uneven, so that there is something to learn
     losses = []
     for update in range(50):
         ids = np.roll(text, update % 5, axis=1)

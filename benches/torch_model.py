@@ -27,8 +27,7 @@ class TorchDecoder(nn.Module):
             self.register_buffer("sin", angles.sin().float())
 
     def get(self, name: str) -> torch.Tensor | None:
-        key = name.replace(".", "/")
-        return self.weights[key] if key in self.weights else None
+        return self.weights.get(name.replace(".", "/"), None)
 
     def norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
         size = (self.config.hidden_size,)

@@ -30,9 +30,28 @@ _HOMES = {
     "load_dataset": "rgz.data",
     "load_tokenizer": "rgz.text",
 }
-_MODULES = ("data", "generate", "ops", "schedules", "text")
-
-__all__ = [*_HOMES, *_MODULES]
+__all__ = [
+    "AdamW",
+    "ByteTokenizer",
+    "Callback",
+    "CharTokenizer",
+    "EarlyStopping",
+    "Model",
+    "ModelConfig",
+    "RgzError",
+    "TrainStep",
+    "Trainer",
+    "TrainingArguments",
+    "WordTokenizer",
+    "data",
+    "generate",
+    "info",
+    "load_dataset",
+    "load_tokenizer",
+    "ops",
+    "schedules",
+    "text",
+]
 
 if TYPE_CHECKING:
     from rgz import data, generate, ops, schedules, text
@@ -51,7 +70,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
-    elif name in _MODULES:
+    elif name in __all__:
         value = import_module(f"rgz.{name}")
     else:
         raise AttributeError(f"module 'rgz' has no attribute '{name}'")

@@ -68,11 +68,7 @@ class ModelConfig(Strict):
         if self.num_key_value_heads is None:
             object.__setattr__(self, "num_key_value_heads", self.num_attention_heads)
         if self.intermediate_size is None:
-            wide = (
-                -(-8 * self.hidden_size // (3 * 32)) * 32
-                if self.hidden_act == "swiglu"
-                else 4 * self.hidden_size
-            )
+            wide = -(-8 * self.hidden_size // (3 * 32)) * 32 if self.hidden_act == "swiglu" else 4 * self.hidden_size
             object.__setattr__(self, "intermediate_size", wide)
         self.need(self.kv_heads >= 1, "num_key_value_heads", ">= 1")
         self.need(self.ffn_size >= 1, "intermediate_size", ">= 1")
@@ -93,8 +89,7 @@ class ModelConfig(Strict):
         if self.num_attention_heads % self.kv_heads:
             raise RgzError(
                 tr(
-                    "num_attention_heads must be divisible by "
-                    "num_key_value_heads, got {heads} and {kv_heads}",
+                    "num_attention_heads must be divisible by num_key_value_heads, got {heads} and {kv_heads}",
                     heads=self.num_attention_heads,
                     kv_heads=self.kv_heads,
                 )
@@ -290,7 +285,5 @@ class TrainingArguments(Strict):
             if reporter not in REPORTERS:
                 raise unknown_name("report_to", reporter, REPORTERS)
         for name in ("augment", "gradient_checkpointing", "max_memory"):
-            if getattr(
-                self, name
-            ):  # the names are promised, the features are not there yet: never ignored silently
+            if getattr(self, name):  # the names are promised, the features are not there yet: never ignored silently
                 raise RgzError(tr("{name} is not supported by this version of rgz; leave it out", name=name))

@@ -19,8 +19,11 @@ def _select_isa() -> None:
         usable = [isa for isa, _, can_run in _kernels.isas() if can_run]
         if name not in usable:
             raise RgzError(
-                tr("RGZ_ISA={name} cannot run here; this machine and build have: {usable}", name=name,
-                   usable=", ".join(usable))
+                tr(
+                    "RGZ_ISA={name} cannot run here; this machine and build have: {usable}",
+                    name=name,
+                    usable=", ".join(usable),
+                )
             )
         _kernels.select_isa(name)
 
@@ -138,7 +141,6 @@ def _blas_name() -> str:
     import threadpoolctl
 
     for library in threadpoolctl.threadpool_info():
-        if library["user_api"] == "blas" and "scipy" in library["filepath"].rsplit("/numpy.libs/", 1)[-1]:
-            if "numpy.libs" not in library["filepath"]:
-                return f"{library['internal_api']} {library['version']} ({library.get('architecture', '?')}), SciPy"
+        if library["user_api"] == "blas" and "scipy.libs" in library["filepath"]:  # NumPy's wheel brings its own
+            return f"{library['internal_api']} {library['version']} ({library.get('architecture', '?')}), SciPy"
     return "SciPy"

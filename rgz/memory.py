@@ -72,8 +72,7 @@ class ParameterLayout:
     def views(self, flat: Floats) -> dict[str, Floats]:
         """Name to shaped view of a flat vector, no copies."""
         return {
-            p.name: flat[self.offsets[p.name] : self.offsets[p.name] + p.size].reshape(p.shape)
-            for p in self.parameters
+            p.name: flat[self.offsets[p.name] : self.offsets[p.name] + p.size].reshape(p.shape) for p in self.parameters
         }
 
     def initialize(self, flat: Floats, seed: int) -> None:

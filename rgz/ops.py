@@ -25,8 +25,13 @@ def _need(name: str, array: np.ndarray, ndim: int, dtype: type[np.generic] = np.
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != ndim:
         got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise RgzError(
-            tr("{name} must be a {dtype} array of {ndim} dimensions, got {got}", name=name,
-               dtype=np.dtype(dtype).name, ndim=ndim, got=got)
+            tr(
+                "{name} must be a {dtype} array of {ndim} dimensions, got {got}",
+                name=name,
+                dtype=np.dtype(dtype).name,
+                ndim=ndim,
+                got=got,
+            )
         )
     if not array.flags.c_contiguous:
         raise RgzError(tr("{name} must be C-contiguous; np.ascontiguousarray makes a copy that is", name=name))
@@ -49,8 +54,13 @@ def matmul(a: Floats, b: Floats, n_threads: int | None = None) -> Floats:
     return c
 
 
-def linear(x: Floats, weight: Floats, bias: Floats | None = None, residual: Floats | None = None,
-           n_threads: int | None = None) -> Floats:
+def linear(
+    x: Floats,
+    weight: Floats,
+    bias: Floats | None = None,
+    residual: Floats | None = None,
+    n_threads: int | None = None,
+) -> Floats:
     """y (N, O) = x (N, I) weight (O, I)^T + bias (O,) + residual (N, O)."""
     _need_float32(x=(x, 2), weight=(weight, 2))
     y = np.empty((x.shape[0], weight.shape[0]), np.float32)
@@ -59,8 +69,9 @@ def linear(x: Floats, weight: Floats, bias: Floats | None = None, residual: Floa
     return y
 
 
-def linear_backward(dy: Floats, x: Floats, weight: Floats, n_threads: int | None = None
-                    ) -> tuple[Floats, Floats, Floats]:
+def linear_backward(
+    dy: Floats, x: Floats, weight: Floats, n_threads: int | None = None
+) -> tuple[Floats, Floats, Floats]:
     """dx (N, I), dweight (O, I), dbias (O,) from dy (N, O)."""
     _need_float32(dy=(dy, 2), x=(x, 2), weight=(weight, 2))
     dx, dweight, dbias = np.empty_like(x), np.zeros_like(weight), np.zeros(weight.shape[0], np.float32)
@@ -73,8 +84,15 @@ def _boundaries(cu_seqlens: Ints | None, rows: int) -> Ints:
     return np.array([0, rows], np.int32) if cu_seqlens is None else np.ascontiguousarray(cu_seqlens, np.int32)
 
 
-def flash_attention(q: Floats, k: Floats, v: Floats, cu_seqlens: Ints | None = None, causal: bool = True,
-                    scale: float | None = None, n_threads: int | None = None) -> tuple[Floats, Floats]:
+def flash_attention(
+    q: Floats,
+    k: Floats,
+    v: Floats,
+    cu_seqlens: Ints | None = None,
+    causal: bool = True,
+    scale: float | None = None,
+    n_threads: int | None = None,
+) -> tuple[Floats, Floats]:
     """Exact attention without the T x T matrix: out (N, H, D) and the logsumexp of the scores lse (N, H).
 
     q (N, H, D); k, v (N, Hkv, D), H a multiple of Hkv. cu_seqlens (S+1,): sequence s is rows cu_seqlens[s] ..
@@ -85,21 +103,54 @@ def flash_attention(q: Floats, k: Floats, v: Floats, cu_seqlens: Ints | None = N
     threads = resolve_threads(n_threads)
     out, lse = np.empty_like(q), np.empty(q.shape[:2], np.float32)
     scratch = np.empty(_kernels.attention_scratch(q.shape[2], threads), np.float32)
-    _kernels.attention_forward(out, lse, q, k, v, _boundaries(cu_seqlens, len(q)), scratch,
-                               q.shape[2] ** -0.5 if scale is None else scale, causal, threads)
+    _kernels.attention_forward(
+        out,
+        lse,
+        q,
+        k,
+        v,
+        _boundaries(cu_seqlens, len(q)),
+        scratch,
+        q.shape[2] ** -0.5 if scale is None else scale,
+        causal,
+        threads,
+    )
     return out, lse
 
 
-def flash_attention_backward(dout: Floats, q: Floats, k: Floats, v: Floats, out: Floats, lse: Floats,
-                             cu_seqlens: Ints | None = None, causal: bool = True, scale: float | None = None,
-                             n_threads: int | None = None) -> tuple[Floats, Floats, Floats]:
+def flash_attention_backward(
+    dout: Floats,
+    q: Floats,
+    k: Floats,
+    v: Floats,
+    out: Floats,
+    lse: Floats,
+    cu_seqlens: Ints | None = None,
+    causal: bool = True,
+    scale: float | None = None,
+    n_threads: int | None = None,
+) -> tuple[Floats, Floats, Floats]:
     """dq, dk, dv of flash_attention, from what it took and returned; p is computed again from lse."""
     _need_float32(dout=(dout, 3), q=(q, 3), k=(k, 3), v=(v, 3), out=(out, 3), lse=(lse, 2))
     threads = resolve_threads(n_threads)
     dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
     scratch = np.empty(_kernels.attention_scratch(q.shape[2], threads), np.float32)
-    _kernels.attention_backward(dq, dk, dv, dout, q, k, v, out, lse, _boundaries(cu_seqlens, len(q)), scratch,
-                                q.shape[2] ** -0.5 if scale is None else scale, causal, threads)
+    _kernels.attention_backward(
+        dq,
+        dk,
+        dv,
+        dout,
+        q,
+        k,
+        v,
+        out,
+        lse,
+        _boundaries(cu_seqlens, len(q)),
+        scratch,
+        q.shape[2] ** -0.5 if scale is None else scale,
+        causal,
+        threads,
+    )
     return dq, dk, dv
 
 
@@ -146,8 +197,14 @@ def swiglu(x: Floats, n_threads: int | None = None) -> Floats:
     return y
 
 
-def cross_entropy(x: Floats, weight: Floats, targets: Ints, bias: Floats | None = None, slice_rows: int = 256,
-                  n_threads: int | None = None) -> Floats:
+def cross_entropy(
+    x: Floats,
+    weight: Floats,
+    targets: Ints,
+    bias: Floats | None = None,
+    slice_rows: int = 256,
+    n_threads: int | None = None,
+) -> Floats:
     """Losses (N,) of the output layer x (N, C) weight (V, C)^T + bias against targets (N,); a negative target is
     ignored (loss 0). Only slice_rows x V logits exist at a time."""
     _need_float32(x=(x, 2), weight=(weight, 2))
@@ -159,9 +216,14 @@ def cross_entropy(x: Floats, weight: Floats, targets: Ints, bias: Floats | None 
     return losses
 
 
-def cross_entropy_backward(x: Floats, weight: Floats, targets: Ints, bias: Floats | None = None,
-                           slice_rows: int = 256, n_threads: int | None = None
-                           ) -> tuple[Floats, Floats, Floats, Floats | None]:
+def cross_entropy_backward(
+    x: Floats,
+    weight: Floats,
+    targets: Ints,
+    bias: Floats | None = None,
+    slice_rows: int = 256,
+    n_threads: int | None = None,
+) -> tuple[Floats, Floats, Floats, Floats | None]:
     """losses, dx, dweight, dbias (None without bias): the gradients are those of the sum of the losses."""
     _need_float32(x=(x, 2), weight=(weight, 2))
     _need("targets", targets, 1, np.int32)
@@ -173,15 +235,38 @@ def cross_entropy_backward(x: Floats, weight: Floats, targets: Ints, bias: Float
     return losses, dx, dweight, dbias
 
 
-def adamw(weight: Floats, grad: Floats, m: Floats, v: Floats, step: int, lr: float = 1e-3,
-          betas: tuple[float, float] = (0.9, 0.95), eps: float = 1e-8, weight_decay: float = 0.1,
-          grad_scale: float = 1.0, n_threads: int | None = None) -> None:
+def adamw(
+    weight: Floats,
+    grad: Floats,
+    m: Floats,
+    v: Floats,
+    step: int,
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.95),
+    eps: float = 1e-8,
+    weight_decay: float = 0.1,
+    grad_scale: float = 1.0,
+    n_threads: int | None = None,
+) -> None:
     """Update number `step` (from 1) of flat vectors, in place; grad is used up and zeroed. See rgz.AdamW."""
     _need_float32(weight=(weight, 1), grad=(grad, 1), m=(m, 1), v=(v, 1))
     if step < 1:
         raise RgzError(tr("{name} must be {wanted}, got {value}", name="step", wanted=">= 1", value=step))
-    _kernels.adamw(weight, grad, m, v, len(weight), lr, *betas, eps, weight_decay, 1.0 - betas[0] ** step,
-                   1.0 - betas[1] ** step, grad_scale, resolve_threads(n_threads))
+    _kernels.adamw(
+        weight,
+        grad,
+        m,
+        v,
+        len(weight),
+        lr,
+        *betas,
+        eps,
+        weight_decay,
+        1.0 - betas[0] ** step,
+        1.0 - betas[1] ** step,
+        grad_scale,
+        resolve_threads(n_threads),
+    )
 
 
 def grad_norm(grad: Floats, n_threads: int | None = None) -> float:

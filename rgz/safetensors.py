@@ -92,9 +92,7 @@ def _dtype_name(name: str, array: np.ndarray, bfloat16: bool) -> str:
     if bfloat16 and dtype == np.uint16:
         return "BF16"
     if bfloat16 or dtype not in _NAMES:
-        raise RgzError(
-            tr("tensor '{name}' has type {dtype}, which safetensors cannot hold", name=name, dtype=dtype)
-        )
+        raise RgzError(tr("tensor '{name}' has type {dtype}, which safetensors cannot hold", name=name, dtype=dtype))
     return _NAMES[dtype]
 
 
@@ -122,9 +120,7 @@ def _open(path: str | os.PathLike[str]) -> BinaryIO:
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=reason)) from error
 
 
-def _read_header(
-    file: BinaryIO, path: str | os.PathLike[str]
-) -> tuple[dict[str, TensorInfo], dict[str, str]]:
+def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     def broken(reason: str) -> RgzError:
         return RgzError(tr("{path} is not a whole safetensors file: {reason}", path=path, reason=reason))
 
@@ -197,9 +193,7 @@ def load_into(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -
         table, metadata = _read_header(file, path)
         for name in sorted(table.keys() ^ tensors.keys()):
             where = path if name in table else tr("the model")
-            raise RgzError(
-                tr("{path} does not fit: only {where} has '{name}'", path=path, where=where, name=name)
-            )
+            raise RgzError(tr("{path} does not fit: only {where} has '{name}'", path=path, where=where, name=name))
         for name, array in tensors.items():
             info = table[name]
             native = np.dtype(_NUMPY[info.dtype]).newbyteorder("=")

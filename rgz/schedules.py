@@ -25,9 +25,7 @@ def warmup_updates(warmup: int | float, steps: int | None) -> int:
     """Return `warmup` as a number of updates: a float below 1 is a share of `steps`, rounded up."""
     if isinstance(warmup, float) and 0 < warmup < 1:
         if steps is None:
-            raise RgzError(
-                tr("warmup {warmup} is a share of the steps: give their number too", warmup=warmup)
-            )
+            raise RgzError(tr("warmup {warmup} is a share of the steps: give their number too", warmup=warmup))
         return min(math.ceil(warmup * steps), steps - 1)
     if warmup < 0 or warmup != int(warmup):
         raise RgzError(
@@ -89,9 +87,7 @@ class _Decaying:
     def __call__(self, step: int) -> float:
         if step < self.warmup:
             return _rise(step, int(self.warmup))
-        return self.floor + (1 - self.floor) * self._fall(
-            step - int(self.warmup), self.steps - int(self.warmup)
-        )
+        return self.floor + (1 - self.floor) * self._fall(step - int(self.warmup), self.steps - int(self.warmup))
 
     def _fall(self, step: int, steps: int) -> float:
         """Return what is left, from 1 to 0, at `step` of `steps`."""

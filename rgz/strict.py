@@ -30,9 +30,7 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> RgzError:
     known = list(known)
     near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.5)
     if near:
-        return RgzError(
-            tr("unknown {kind} '{given}'; did you mean '{near}'?", kind=kind, given=given, near=near[0])
-        )
+        return RgzError(tr("unknown {kind} '{given}'; did you mean '{near}'?", kind=kind, given=given, near=near[0]))
     names = ", ".join(known)
     return RgzError(tr("unknown {kind} '{given}'; known are: {names}", kind=kind, given=given, names=names))
 
@@ -40,9 +38,7 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> RgzError:
 def parse_seconds(name: str, value: float | str) -> float:
     """Seconds from a number or from a text like '90', '45s', '20m', '1h30m', '2d'."""
     if isinstance(value, str):
-        parts = re.fullmatch(
-            r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", value.strip().lower()
-        )
+        parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", value.strip().lower())
         if value.strip() and parts is not None:
             days, hours, minutes, seconds = (float(part or 0) for part in parts.groups())
             value = ((days * 24 + hours) * 60 + minutes) * 60 + seconds

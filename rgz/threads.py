@@ -37,8 +37,10 @@ def _from_environment(name: str) -> int | None:
 @functools.cache
 def _warn_forked() -> None:
     warnings.warn(
-        tr("this process was forked, and an OpenMP team does not survive a fork: rgz uses one thread here; "
-           "start workers with the 'spawn' method to use more"),
+        tr(
+            "this process was forked, and an OpenMP team does not survive a fork: rgz uses one thread here; "
+            "start workers with the 'spawn' method to use more"
+        ),
         RuntimeWarning,
         stacklevel=3,
     )

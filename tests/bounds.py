@@ -61,9 +61,7 @@ def layernorm_forward(a, want):
     x, n, rstd = np.abs(a["x"]), a["x"].shape[1], want["rstd"][:, None]
     mean_size = x.mean(1)[:, None]
     xhat = np.abs(a["x"] - want["mean"][:, None]) * rstd
-    share = (
-        U * (n + 8) * (1 + rstd * mean_size)
-    )  # of rstd, relative: the mean's error enters every difference
+    share = U * (n + 8) * (1 + rstd * mean_size)  # of rstd, relative: the mean's error enters every difference
     off = rstd * U * (n + 4) * (x + mean_size) + xhat * share
     return {
         "y": np.abs(a["weight"]) * (off + 2 * U * xhat) + U * np.abs(want["y"]) + U * np.abs(a["bias"]),
@@ -103,9 +101,7 @@ def gelu_forward(a, want):
 
 
 def gelu_backward(a, want):
-    x = a[
-        "x"
-    ]  # the density's argument -x^2/2 is off by two roundings, so it by x^2 U; x phi(x) never exceeds 0.25
+    x = a["x"]  # the density's argument -x^2/2 is off by two roundings, so it by x^2 U; x phi(x) never exceeds 0.25
     return {"dx": np.abs(a["dy"]) * (CDF + 0.25 * (EXP + U * (np.minimum(x * x, 180) + 4)) + 3 * U * 1.13)}
 
 
@@ -130,9 +126,7 @@ def gelu_tanh_backward(a, want):
 def swiglu_forward(a, want):
     gate, up = np.split(a["x"], 2, axis=1)
     return {
-        "y": np.abs(want["y"]) * (logistic_share(gate, 0) + 2 * U)
-        + LEFT * np.abs(gate * up)
-        + TINY * (1 + np.abs(up))
+        "y": np.abs(want["y"]) * (logistic_share(gate, 0) + 2 * U) + LEFT * np.abs(gate * up) + TINY * (1 + np.abs(up))
     }
 
 
@@ -167,9 +161,7 @@ def softmax_share(q, k, s, scale):
     """Relative error of exp(s - lse), s a score of q and k, and of a sum of these over len(k) keys."""
     product = scale * np.abs(q) @ np.abs(k).T
     seen = np.where(np.isfinite(s), s, 0.0)
-    return (q.shape[1] + 4) * U * product.max() + U * (2 * np.abs(seen).max() + 4) + EXP, U * (
-        len(k) + 4
-    ) + EXP
+    return (q.shape[1] + 4) * U * product.max() + U * (2 * np.abs(seen).max() + 4) + EXP, U * (len(k) + 4) + EXP
 
 
 def attention_forward(a, want):
@@ -196,9 +188,7 @@ def attention_backward(a, want):
         one, _ = softmax_share(q[rows, h], k[rows, g], s, scale)
         one += U * np.abs(a["lse"][rows, h]).max()
         p = np.exp(s - a["lse"][rows, h][:, None])
-        size = (
-            dout[rows, h] @ np.abs(v[rows, g]).T + (dout[rows, h] * np.abs(a["out"][rows, h])).sum(1)[:, None]
-        )
+        size = dout[rows, h] @ np.abs(v[rows, g]).T + (dout[rows, h] * np.abs(a["out"][rows, h])).sum(1)[:, None]
         ds, length = scale * p * size, U * (len(s) * group + n + 8)
         bound["dq"][rows, h] = ds @ np.abs(k[rows, g]) * (one + length)
         bound["dk"][rows, g] += ds.T @ np.abs(q[rows, h]) * (one + length)

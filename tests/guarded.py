@@ -48,12 +48,8 @@ def run(kernel: str, call: Call, n_threads: int = 1) -> dict[str, np.ndarray]:
         name: Guarded(shape, np.nan, extra=2 if len(shape) == 3 and name != "out" else 0)
         for name, shape in call.writes.items()
     }
-    outputs |= {
-        name: Guarded(first.shape, first, extra=first.ndim // 3) for name, first in call.updates.items()
-    }
-    scratch = {
-        name: Guarded(shape(n_threads), np.nan, call.scratch_type) for name, shape in call.scratch.items()
-    }
+    outputs |= {name: Guarded(first.shape, first, extra=first.ndim // 3) for name, first in call.updates.items()}
+    scratch = {name: Guarded(shape(n_threads), np.nan, call.scratch_type) for name, shape in call.scratch.items()}
     before = {name: a.tobytes() for name, a in call.arguments.items() if isinstance(a, np.ndarray)}
     arrays = {name: g.array for name, g in (outputs | scratch).items()}
     result = getattr(_kernels, kernel)(**call.arguments, **arrays, n_threads=n_threads)

@@ -71,7 +71,11 @@ def attention(q, k, v, lengths):
 
 
 def attention_layer(x, params, name, config, positions, lengths):
-    h, g, d = config.num_attention_heads, config.num_key_value_heads, config.hidden_size // config.num_attention_heads
+    h, g, d = (
+        config.num_attention_heads,
+        config.num_key_value_heads,
+        config.hidden_size // config.num_attention_heads,
+    )
     qkv = linear(x, params, f"{name}.qkv_proj").reshape(len(x), h + 2 * g, d)
     q, k, v = qkv[:, :h], qkv[:, h : h + g], qkv[:, h + g :]
     if config.position == "rope":

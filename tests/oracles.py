@@ -255,9 +255,7 @@ def squared_norm(x):
     return {"return": np.array([math.fsum(x * x)])}
 
 
-def adamw(
-    weight, grad, m, v, n_decayed, lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale
-):
+def adamw(weight, grad, m, v, n_decayed, lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale):
     g = grad * grad_scale
     m, v = beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * g * g
     keep = np.where(np.arange(len(weight)) < n_decayed, 1.0 - lr * weight_decay, 1.0)

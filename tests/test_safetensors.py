@@ -49,9 +49,7 @@ DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 3), (2, 3, 4)])
 def test_every_type_and_shape_comes_back(tmp_path, dtype, shape):
     rng = np.random.default_rng(0)
-    array = (
-        rng.integers(0, 2, shape).astype(dtype) if dtype == "?" else (rng.random(shape) * 100).astype(dtype)
-    )
+    array = rng.integers(0, 2, shape).astype(dtype) if dtype == "?" else (rng.random(shape) * 100).astype(dtype)
     save_file(tmp_path / "a", {"x": array, "other": np.ones(3, np.float32)})
     loaded = load_file(tmp_path / "a")["x"]
     assert loaded.dtype == array.dtype and loaded.shape == shape

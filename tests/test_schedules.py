@@ -92,9 +92,7 @@ def test_after_warmup_a_schedule_falls_as_if_it_began_there():
 )
 def test_warmup_is_a_count_or_a_share_rounded_up(warmup, steps, updates):
     assert Cosine(steps=steps, warmup=warmup).warmup == updates
-    assert get_schedule("cosine", total_steps=steps, warmup_steps=warmup) == Cosine(
-        steps=steps, warmup=updates
-    )
+    assert get_schedule("cosine", total_steps=steps, warmup_steps=warmup) == Cosine(steps=steps, warmup=updates)
 
 
 schedules = st.builds(

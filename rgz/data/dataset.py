@@ -121,12 +121,8 @@ def _folder_files(folder: Path, notices: list[str]) -> list[Path]:
                 aside.append(name)
     endings = " ".join(FORMATS)
     if not found:
-        raise RgzError(
-            tr("{path} holds no {endings} file; give a folder that does", path=folder, endings=endings)
-        )
+        raise RgzError(tr("{path} holds no {endings} file; give a folder that does", path=folder, endings=endings))
     if aside:
         names_shown = ", ".join(aside[:5]) + (", ..." if len(aside) > 5 else "")
-        notices.append(
-            tr("{path}: left aside, no {endings}: {names}", path=folder, endings=endings, names=names_shown)
-        )
+        notices.append(tr("{path}: left aside, no {endings}: {names}", path=folder, endings=endings, names=names_shown))
     return found

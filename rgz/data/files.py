@@ -115,9 +115,7 @@ def _read_object(value: object, path: Path, notices: list[str]) -> list[Document
     if not any(isinstance(item, str) or is_known_record(item) for item in items):
         labelled = [text for item in items if (text := labelled_text(item)) is not None]
         if len(labelled) == len(items):
-            notices.append(
-                tr("{path}: the records of '{key}' are read as texts, a line a field", path=path, key=key)
-            )
+            notices.append(tr("{path}: the records of '{key}' are read as texts, a line a field", path=path, key=key))
             return list(labelled)
 
     def place(number: int) -> str:

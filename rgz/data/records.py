@@ -107,9 +107,7 @@ def _messages(value: object, key: str) -> list[dict[str, str]]:
     messages = []
     for message in value:
         if not isinstance(message, dict):
-            raise RgzError(
-                tr("a message must be an object with role and content, got {value}", value=_shown(message))
-            )
+            raise RgzError(tr("a message must be an object with role and content, got {value}", value=_shown(message)))
         role_key, text_key = ("from", "value") if "from" in message else ("role", "content")
         role = message.get(role_key)
         if not isinstance(role, str) or role not in _ROLES:
@@ -130,14 +128,10 @@ def _pair_messages(record: Mapping[str, Any], question: str, answer: str) -> lis
     messages = _system_message(record)
     history = record.get("history") or []
     if not isinstance(history, list):
-        raise RgzError(
-            tr("'history' must be a list of [question, answer], got {value}", value=_shown(history))
-        )
+        raise RgzError(tr("'history' must be a list of [question, answer], got {value}", value=_shown(history)))
     for turn in history:
         if not (isinstance(turn, list) and len(turn) == 2 and all(isinstance(part, str) for part in turn)):
-            raise RgzError(
-                tr("'history' must be a list of [question, answer], got {value}", value=_shown(turn))
-            )
+            raise RgzError(tr("'history' must be a list of [question, answer], got {value}", value=_shown(turn)))
         messages.append({"role": "user", "content": turn[0]})
         messages.append({"role": "assistant", "content": turn[1]})
     asked = _text(record, question)

@@ -11,9 +11,18 @@ from rgz.generate.window import Window
 from rgz.models.decoder import Decoder
 
 
-def beam_search(model: Decoder, prompt: Sequence[int], *, max_new_tokens: int, num_beams: int, eos_id: int,
-                forbidden: Sequence[int], repetition_penalty: float = 1.0, length_penalty: float = 1.0,
-                n_threads: int | None = None) -> list[int]:
+def beam_search(
+    model: Decoder,
+    prompt: Sequence[int],
+    *,
+    max_new_tokens: int,
+    num_beams: int,
+    eos_id: int,
+    forbidden: Sequence[int],
+    repetition_penalty: float = 1.0,
+    length_penalty: float = 1.0,
+    n_threads: int | None = None,
+) -> list[int]:
     """Ids of the best continuation found, without eos.
 
     A hypothesis is scored by the sum of its log-probabilities / length ** length_penalty. The search ends when
@@ -27,7 +36,9 @@ def beam_search(model: Decoder, prompt: Sequence[int], *, max_new_tokens: int, n
         candidates = totals[:, None] + _log_probabilities(window, forbidden, repetition_penalty)
         flat = candidates.reshape(-1)
         best = np.argsort(-flat, kind="stable")[: 2 * num_beams]  # at most num_beams of them are eos
-        beams, tokens, scores = [], [], []
+        beams: list[int] = []
+        tokens: list[int] = []
+        scores: list[float] = []
         for index in best.tolist():
             beam, token = divmod(index, candidates.shape[1])
             if not np.isfinite(flat[index]):
@@ -56,9 +67,10 @@ def beam_search(model: Decoder, prompt: Sequence[int], *, max_new_tokens: int, n
 
 
 def _log_probabilities(window: Window, forbidden: Sequence[int], penalty: float) -> np.ndarray:
-    rows = np.stack(
+    rows: np.ndarray = np.stack(
         [penalized(row, ids, penalty) for row, ids in zip(window.logits, window.sequences, strict=True)]
     )
     rows[:, list(forbidden)] = -np.inf
     rows -= rows.max(axis=1, keepdims=True)
-    return rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
+    rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
+    return rows

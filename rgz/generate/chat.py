@@ -42,4 +42,7 @@ class ChatSession:
         for piece in stream(self.model, self.tokenizer, self.prompt_ids(text), **self.settings):
             pieces.append(piece)
             yield piece
-        self.messages += [{"role": "user", "content": text}, {"role": "assistant", "content": "".join(pieces)}]
+        self.messages += [
+            {"role": "user", "content": text},
+            {"role": "assistant", "content": "".join(pieces)},
+        ]

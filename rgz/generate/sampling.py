@@ -55,7 +55,7 @@ class Sampling:
         scores[list(forbidden)] = -np.inf
         if self.greedy or self.temperature == 0:
             return int(scores.argmax())
-        return int(self._draw(scores / self.temperature, random))
+        return self._draw(scores / self.temperature, random)
 
     def _draw(self, scores: np.ndarray, random: np.random.Generator) -> int:
         kept = np.arange(len(scores))
@@ -68,7 +68,8 @@ class Sampling:
         stays = np.cumsum(probabilities) - probabilities < self.top_p
         stays &= probabilities >= self.min_p * probabilities[0]
         kept, probabilities = kept[stays], probabilities[stays]
-        return kept[np.searchsorted(np.cumsum(probabilities), random.random() * probabilities.sum(), side="right")]
+        drawn = np.searchsorted(np.cumsum(probabilities), random.random() * probabilities.sum(), side="right")
+        return int(kept[drawn])
 
 
 def penalized(logits: Floats, seen: Sequence[int], penalty: float) -> np.ndarray:

@@ -14,8 +14,16 @@ from rgz.models.decoder import Decoder
 from rgz.text.tokenizer import Tokenizer
 
 
-def stream_ids(model: Decoder, prompt: Sequence[int], sampling: Sampling, *, max_new_tokens: int, eos_id: int,
-               forbidden: Sequence[int], n_threads: int | None = None) -> Iterator[int]:
+def stream_ids(
+    model: Decoder,
+    prompt: Sequence[int],
+    sampling: Sampling,
+    *,
+    max_new_tokens: int,
+    eos_id: int,
+    forbidden: Sequence[int],
+    n_threads: int | None = None,
+) -> Iterator[int]:
     """Yield new ids one by one until eos (which is not yielded) or max_new_tokens."""
     random = sampling.generator()
     window = Window(model, prompt, n_threads=n_threads)
@@ -28,8 +36,15 @@ def stream_ids(model: Decoder, prompt: Sequence[int], sampling: Sampling, *, max
             window.push([token])
 
 
-def stream(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int], *, max_new_tokens: int = 64,
-           n_threads: int | None = None, **sampling: Any) -> Iterator[str]:
+def stream(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prompt: str | Sequence[int],
+    *,
+    max_new_tokens: int = 64,
+    n_threads: int | None = None,
+    **sampling: Any,
+) -> Iterator[str]:
     """Yield the continuation of a prompt in pieces of whole characters. Keywords: those of Sampling.
 
     prompt : text (a beginning-of-sequence token goes before it), or ids taken as they are.
@@ -37,16 +52,31 @@ def stream(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int], *,
     ids = prompt_ids(model, tokenizer, prompt)
     check_count("max_new_tokens", max_new_tokens)
     decoder = tokenizer.stream()
-    for token in stream_ids(model, ids, Sampling(**sampling), max_new_tokens=max_new_tokens, eos_id=tokenizer.eos_id,
-                            forbidden=forbidden_ids(tokenizer), n_threads=n_threads):
+    for token in stream_ids(
+        model,
+        ids,
+        Sampling(**sampling),
+        max_new_tokens=max_new_tokens,
+        eos_id=tokenizer.eos_id,
+        forbidden=forbidden_ids(tokenizer),
+        n_threads=n_threads,
+    ):
         if piece := decoder.push(token):
             yield piece
     if piece := decoder.flush():
         yield piece
 
 
-def generate(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int], *, max_new_tokens: int = 64,
-             num_beams: int = 1, n_threads: int | None = None, **sampling: Any) -> str:
+def generate(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    prompt: str | Sequence[int],
+    *,
+    max_new_tokens: int = 64,
+    num_beams: int = 1,
+    n_threads: int | None = None,
+    **sampling: Any,
+) -> str:
     """The continuation of a prompt as text. num_beams > 1: beam search, which uses of Sampling only the
     repetition penalty."""
     check_count("num_beams", num_beams)
@@ -54,9 +84,14 @@ def generate(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int], 
         return "".join(stream(model, tokenizer, prompt, max_new_tokens=max_new_tokens, n_threads=n_threads, **sampling))
     check_count("max_new_tokens", max_new_tokens)
     ids = beam_search(
-        model, prompt_ids(model, tokenizer, prompt), max_new_tokens=max_new_tokens, num_beams=num_beams,
-        eos_id=tokenizer.eos_id, forbidden=forbidden_ids(tokenizer),
-        repetition_penalty=Sampling(**sampling).repetition_penalty, n_threads=n_threads,
+        model,
+        prompt_ids(model, tokenizer, prompt),
+        max_new_tokens=max_new_tokens,
+        num_beams=num_beams,
+        eos_id=tokenizer.eos_id,
+        forbidden=forbidden_ids(tokenizer),
+        repetition_penalty=Sampling(**sampling).repetition_penalty,
+        n_threads=n_threads,
     )
     return tokenizer.decode(ids)
 
@@ -64,8 +99,11 @@ def generate(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int], 
 def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:
     if tokenizer.vocab_size != model.config.vocab_size:
         raise RgzError(
-            tr("the tokenizer has {tokenizer} ids and the model {model}: they do not belong together",
-               tokenizer=tokenizer.vocab_size, model=model.config.vocab_size)
+            tr(
+                "the tokenizer has {tokenizer} ids and the model {model}: they do not belong together",
+                tokenizer=tokenizer.vocab_size,
+                model=model.config.vocab_size,
+            )
         )
     return [tokenizer.bos_id, *tokenizer.encode(prompt)] if isinstance(prompt, str) else list(prompt)
 

@@ -28,6 +28,13 @@ from rgz.threads import resolve_threads, single_threaded_blas
 INITIAL_STD = 0.02  # Radford et al. 2019; projections onto the residual stream get it / sqrt(2 layers)
 
 
+def embedding_std(config: ModelConfig) -> float:
+    """Spread of the first embeddings. Beside fixed sinusoids (root mean square 0.7) tokens of 0.02 would drown: a
+    model that starts with them as large learned the same text in a third of the updates. A tied head needs them small.
+    """
+    return 0.5**0.5 if config.position == "sinusoidal" and not config.tie_word_embeddings else INITIAL_STD
+
+
 class Decoder:
     """Token ids in, logits or loss out.
 
@@ -44,16 +51,36 @@ class Decoder:
         rotation = None
         if config.position == "rope":
             rotation = rotations(config.max_position_embeddings, config.head_dim, config.rope_theta)
-        self.embedding = Embedding(config.vocab_size, c, config.position, config.max_position_embeddings, std)
+        self.embedding = Embedding(
+            config.vocab_size, c, config.position, config.max_position_embeddings, embedding_std(config)
+        )
         self.blocks = []
         for i in range(config.num_hidden_layers):
             name = f"model.layers.{i}"
             self.blocks.append(
                 Block(
                     Norm(f"{name}.input_layernorm", config.norm, c, config.norm_eps),
-                    Attention(f"{name}.self_attn", i, c, heads, kv, config.attention_bias, std, residual_std, rotation),
+                    Attention(
+                        f"{name}.self_attn",
+                        i,
+                        c,
+                        heads,
+                        kv,
+                        config.attention_bias,
+                        std,
+                        residual_std,
+                        rotation,
+                    ),
                     Norm(f"{name}.post_attention_layernorm", config.norm, c, config.norm_eps),
-                    MLP(f"{name}.mlp", c, config.ffn_size, config.hidden_act, config.mlp_bias, std, residual_std),
+                    MLP(
+                        f"{name}.mlp",
+                        c,
+                        config.ffn_size,
+                        config.hidden_act,
+                        config.mlp_bias,
+                        std,
+                        residual_std,
+                    ),
                     config.dropout,
                 )
             )
@@ -106,8 +133,10 @@ class Decoder:
             values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RgzError(
-                tr("{folder} holds no model: config.json is missing; give the run directory that training wrote",
-                   folder=folder)
+                tr(
+                    "{folder} holds no model: config.json is missing; give the run directory that training wrote",
+                    folder=folder,
+                )
             ) from None
         except (OSError, ValueError) as error:
             raise RgzError(tr("cannot read {path}: {error}", path=folder / "config.json", error=error)) from None
@@ -121,9 +150,7 @@ class Decoder:
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Fill the parameters from a safetensors file; every name and shape must be there."""
         if not Path(path).is_file():
-            raise RgzError(
-                tr("{path} is missing: training has not finished; `rgz resume` continues it", path=path)
-            )
+            raise RgzError(tr("{path} is missing: training has not finished; `rgz resume` continues it", path=path))
         load_into(path, self.parameters())
 
     # --- passes ---
@@ -186,9 +213,12 @@ class Decoder:
         for end in cu_seqlens.tolist()[1:]:
             if end - begin > len(self._range):
                 raise RgzError(
-                    tr("a sequence of {length} tokens is longer than max_position_embeddings={limit}; cut it "
-                       "(max_length), or build the model with more positions", length=end - begin,
-                       limit=len(self._range))
+                    tr(
+                        "a sequence of {length} tokens is longer than max_position_embeddings={limit}; cut it "
+                        "(max_length), or build the model with more positions",
+                        length=end - begin,
+                        limit=len(self._range),
+                    )
                 )
             self._positions[begin:end] = self._range[: end - begin]
             begin = end
@@ -230,8 +260,11 @@ class Decoder:
         ids = np.asarray(input_ids)
         if ids.ndim != 2 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
             raise RgzError(
-                tr("input_ids must be a (batch, time) array of integers, got {kind} {shape}", kind=ids.dtype,
-                   shape=ids.shape)
+                tr(
+                    "input_ids must be a (batch, time) array of integers, got {kind} {shape}",
+                    kind=ids.dtype,
+                    shape=ids.shape,
+                )
             )
         tokens = check_tokens(ids.reshape(-1), self.config.vocab_size)
         boundaries = np.arange(0, ids.size + 1, ids.shape[1], dtype=np.int32)
@@ -274,7 +307,10 @@ def check_tokens(ids: np.ndarray[Any, Any], vocab_size: int) -> Ints:
     outside = np.flatnonzero((tokens < 0) | (tokens >= vocab_size))
     if len(outside):
         raise RgzError(
-            tr("token ids must be in [0, {vocab_size}), got {token}: the text was encoded with another tokenizer",
-               vocab_size=vocab_size, token=int(tokens[outside[0]]))
+            tr(
+                "token ids must be in [0, {vocab_size}), got {token}: the text was encoded with another tokenizer",
+                vocab_size=vocab_size,
+                token=int(tokens[outside[0]]),
+            )
         )
     return tokens

@@ -17,8 +17,18 @@ class Attention(Layer):
     index : this layer's place in a KVCache.
     """
 
-    def __init__(self, name: str, index: int, channels: int, heads: int, kv_heads: int, bias: bool, std: float,
-                 residual_std: float, rotation: tuple[Floats, Floats] | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        index: int,
+        channels: int,
+        heads: int,
+        kv_heads: int,
+        bias: bool,
+        std: float,
+        residual_std: float,
+        rotation: tuple[Floats, Floats] | None,
+    ) -> None:
         self.index, self.channels, self.heads, self.kv_heads = index, channels, heads, kv_heads
         self.head_size = channels // heads
         self.scale = self.head_size**-0.5
@@ -63,20 +73,52 @@ class Attention(Layer):
             _kernels.rope(self.turned, p.positions, *self.rotation, False, p.n_threads)
         if p.cache is not None and p.decoding:
             p.cache.append(self.index, self.k, self.v)
-            _kernels.attention_decode(self.out_heads, self.q, p.cache.keys[self.index], p.cache.values[self.index],
-                                      p.cache.lengths, p.cache.scores, self.scale, p.n_threads)
+            _kernels.attention_decode(
+                self.out_heads,
+                self.q,
+                p.cache.keys[self.index],
+                p.cache.values[self.index],
+                p.cache.lengths,
+                p.cache.scores,
+                self.scale,
+                p.n_threads,
+            )
         else:
             if p.cache is not None:
                 p.cache.store(self.index, self.k, self.v, p.cu_seqlens.tolist())
-            _kernels.attention_forward(self.out_heads, self.lse, self.q, self.k, self.v, p.cu_seqlens, self.scratch,
-                                       self.scale, True, p.n_threads)
+            _kernels.attention_forward(
+                self.out_heads,
+                self.lse,
+                self.q,
+                self.k,
+                self.v,
+                p.cu_seqlens,
+                self.scratch,
+                self.scale,
+                True,
+                p.n_threads,
+            )
         self.o_proj.forward(p, self.out, y, residual)
 
     def backward(self, p: Pass, dy: Floats, x: Floats, dx: Floats) -> None:
         """WRITES dx, ADDS to the parameters' gradients."""
         self.o_proj.backward(p, dy, self.out, self.d_out)
-        _kernels.attention_backward(self.dq, self.dk, self.dv, self.d_out_heads, self.q, self.k, self.v,
-                                    self.out_heads, self.lse, p.cu_seqlens, self.scratch, self.scale, True, p.n_threads)
+        _kernels.attention_backward(
+            self.dq,
+            self.dk,
+            self.dv,
+            self.d_out_heads,
+            self.q,
+            self.k,
+            self.v,
+            self.out_heads,
+            self.lse,
+            p.cu_seqlens,
+            self.scratch,
+            self.scale,
+            True,
+            p.n_threads,
+        )
         if self.rotation is not None:
             _kernels.rope(self.d_turned, p.positions, *self.rotation, True, p.n_threads)
         self.qkv_proj.backward(p, self.d_qkv, x, dx)

@@ -18,7 +18,12 @@ class Block(Layer):
     """y (N, C) from x (N, C). The outputs of the norms are not kept: backward computes them again from their input."""
 
     def __init__(self, attention_norm: Norm, attention: Attention, mlp_norm: Norm, mlp: MLP, dropout: float) -> None:
-        self.attention_norm, self.attention, self.mlp_norm, self.mlp = attention_norm, attention, mlp_norm, mlp
+        self.attention_norm, self.attention, self.mlp_norm, self.mlp = (
+            attention_norm,
+            attention,
+            mlp_norm,
+            mlp,
+        )
         self.dropout = dropout
         self.index = attention.index
 
@@ -39,7 +44,8 @@ class Block(Layer):
         self.normed = arena.scratch("normed", rows, channels)
         if training:
             self.d_normed = arena.scratch("d_normed", rows, channels)
-            self.masked = arena.scratch("masked", rows, channels) if self.dropout else None
+            if self.dropout:
+                self.masked = arena.scratch("masked", rows, channels)
         for layer in self._layers():
             layer.plan(arena, rows, training)
 

@@ -48,7 +48,8 @@ class Embedding(Layer):
     def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
         self.weight = weights[TOKEN_WEIGHT]
         self.position_weight = weights[POSITION_WEIGHT] if self.learned else self.table
-        self.dweight = gradients[TOKEN_WEIGHT] if gradients else None
+        if gradients:
+            self.dweight = gradients[TOKEN_WEIGHT]
         self.dposition = gradients[POSITION_WEIGHT] if gradients and self.learned else None
 
     def forward(self, p: Pass, x: Floats) -> None:

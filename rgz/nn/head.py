@@ -46,6 +46,16 @@ class LMHead(Layer):
         if dx is None:
             _kernels.lm_loss(self.losses, None, None, None, x, self.weight, self.bias, targets, self.slice, p.n_threads)
         else:
-            _kernels.lm_loss(self.losses, dx, self.dweight, self.dbias, x, self.weight, self.bias, targets, self.slice,
-                             p.n_threads)
+            _kernels.lm_loss(
+                self.losses,
+                dx,
+                self.dweight,
+                self.dbias,
+                x,
+                self.weight,
+                self.bias,
+                targets,
+                self.slice,
+                p.n_threads,
+            )
         return float(self.losses.sum(dtype="float64"))

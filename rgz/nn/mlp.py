@@ -30,8 +30,9 @@ class MLP(Layer):
     over (N, F) instead of the memory of one in every layer.
     """
 
-    def __init__(self, name: str, channels: int, hidden: int, act: str, bias: bool, std: float,
-                 residual_std: float) -> None:
+    def __init__(
+        self, name: str, channels: int, hidden: int, act: str, bias: bool, std: float, residual_std: float
+    ) -> None:
         self.hidden, self.act = hidden, act
         wide, up_name = (2 * hidden, "gate_up_proj") if act == "swiglu" else (hidden, "up_proj")
         self.up_proj = Linear(f"{name}.{up_name}", channels, wide, bias, std)

@@ -23,14 +23,18 @@ class Norm(Layer):
 
     def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
         self.weight = weights[f"{self.name}.weight"]
-        self.bias = weights[f"{self.name}.bias"] if self.centered else None
-        self.dweight = gradients[f"{self.name}.weight"] if gradients else None
-        self.dbias = gradients[f"{self.name}.bias"] if gradients and self.centered else None
+        if gradients:
+            self.dweight = gradients[f"{self.name}.weight"]
+        if self.centered:
+            self.bias = weights[f"{self.name}.bias"]
+            if gradients:
+                self.dbias = gradients[f"{self.name}.bias"]
 
     def plan(self, arena: Arena, rows: int, training: bool) -> None:
         take = (lambda name, *shape: arena.floats(*shape)) if training else arena.scratch
         self.rstd = take("rstd", rows)
-        self.mean = take("mean", rows) if self.centered else None
+        if self.centered:
+            self.mean = take("mean", rows)
         if training:
             self.partial = arena.scratch("norm_partial", _kernels.norm_scratch(rows, self.size))
 
@@ -43,8 +47,20 @@ class Norm(Layer):
     def backward(self, p: Pass, dy: Floats, x: Floats, dx: Floats, accumulate: bool) -> None:
         """WRITES dx, or ADDS to it with `accumulate`; ADDS to the parameters' gradients."""
         if self.centered:
-            _kernels.layernorm_backward(dx, self.dweight, self.dbias, self.partial, dy, x, self.weight, self.mean,
-                                        self.rstd, accumulate, p.n_threads)
+            _kernels.layernorm_backward(
+                dx,
+                self.dweight,
+                self.dbias,
+                self.partial,
+                dy,
+                x,
+                self.weight,
+                self.mean,
+                self.rstd,
+                accumulate,
+                p.n_threads,
+            )
         else:
-            _kernels.rmsnorm_backward(dx, self.dweight, self.partial, dy, x, self.weight, self.rstd, accumulate,
-                                      p.n_threads)
+            _kernels.rmsnorm_backward(
+                dx, self.dweight, self.partial, dy, x, self.weight, self.rstd, accumulate, p.n_threads
+            )

@@ -43,9 +43,24 @@ class AdamWState:
         self.m = layout.zeros()
         self.v = layout.zeros()
 
-    def update(self, weights: Floats, gradients: Floats, step: int, lr: float, grad_scale: float,
-               n_threads: int) -> None:
+    def update(
+        self, weights: Floats, gradients: Floats, step: int, lr: float, grad_scale: float, n_threads: int
+    ) -> None:
         """Update number `step` (from 1): weights move, gradients (times grad_scale) are used up and zeroed."""
         s = self.settings
-        _kernels.adamw(weights, gradients, self.m, self.v, self.n_decayed, lr, s.betas[0], s.betas[1], s.eps,
-                       s.weight_decay, 1.0 - s.betas[0] ** step, 1.0 - s.betas[1] ** step, grad_scale, n_threads)
+        _kernels.adamw(
+            weights,
+            gradients,
+            self.m,
+            self.v,
+            self.n_decayed,
+            lr,
+            s.betas[0],
+            s.betas[1],
+            s.eps,
+            s.weight_decay,
+            1.0 - s.betas[0] ** step,
+            1.0 - s.betas[1] ** step,
+            grad_scale,
+            n_threads,
+        )

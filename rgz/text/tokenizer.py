@@ -127,9 +127,7 @@ class Tokenizer:
         try:
             write_text_atomic(path, json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n")
         except OSError as error:
-            raise RgzError(
-                tr("cannot write {path}: {reason}", path=path, reason=error.strerror or error)
-            ) from error
+            raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=error.strerror or error)) from error
 
 
 class _PieceIds(dict[str, tuple[int, ...]]):

@@ -76,9 +76,7 @@ def save_checkpoint(
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         try:
-            sums = {
-                name: save_file(aside / name, arrays, {"format": "pt"}) for name, arrays in tensors.items()
-            }
+            sums = {name: save_file(aside / name, arrays, {"format": "pt"}) for name, arrays in tensors.items()}
             write_text_atomic(aside / CONFIG, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
             write_text_atomic(aside / STATE, _sealed({"format": FORMAT, **state, "sha256_of_files": sums}))
             _put_in_place(aside, final)
@@ -112,10 +110,7 @@ def _put_in_place(aside: Path, final: Path) -> None:
 
 def _sealed(state: dict[str, Any]) -> str:
     text = to_json(state)
-    return (
-        json.dumps({**json.loads(text), "sha256": _digest(json.loads(text))}, ensure_ascii=False, indent=1)
-        + "\n"
-    )
+    return json.dumps({**json.loads(text), "sha256": _digest(json.loads(text))}, ensure_ascii=False, indent=1) + "\n"
 
 
 def _digest(state: Mapping[str, Any]) -> str:
@@ -197,8 +192,6 @@ def prune(run: RunDirectory, current: int, keep: int | None, protected: Iterable
         if step <= current and (keep is None or kept < keep):
             kept += 1
         elif step not in guarded:
-            doomed = path.with_name(
-                f".{path.name}.{os.getpid()}.old"
-            )  # never half a checkpoint under its name
+            doomed = path.with_name(f".{path.name}.{os.getpid()}.old")  # never half a checkpoint under its name
             os.rename(path, doomed)
             shutil.rmtree(doomed)

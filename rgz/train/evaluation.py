@@ -7,9 +7,7 @@ from collections.abc import Callable
 from rgz.train.interfaces import BatchesLike, StepLike
 
 
-def mean_loss(
-    step: StepLike, batches: BatchesLike, between: Callable[[], None] = lambda: None
-) -> tuple[float, int]:
+def mean_loss(step: StepLike, batches: BatchesLike, between: Callable[[], None] = lambda: None) -> tuple[float, int]:
     """Mean loss a target token over all of `batches`, and the number of those tokens.
 
     between : called before each batch; may raise to give up.

@@ -132,9 +132,7 @@ class ConsoleReporter(Callback):
     def on_step_end(self, trainer: Trainer, state: TrainerState) -> None:
         if self._bar is not None:
             eta = format_duration(trainer.eta_seconds())
-            self._bar.update(
-                self._task, completed=state.step, note=f"{trainer.updater.last_loss:.4f}  ETA {eta}"
-            )
+            self._bar.update(self._task, completed=state.step, note=f"{trainer.updater.last_loss:.4f}  ETA {eta}")
 
     def on_log(self, trainer: Trainer, state: TrainerState) -> None:
         self.say(format_report(state.log_history[-1], state.max_steps))

@@ -59,9 +59,7 @@ class TrainingPlan:
         return -(-self.max_steps // self.eval_every) - done if step < self.max_steps else 0
 
 
-def plan_training(
-    train: Any, val: Any, tokenizer: Any, args: TrainingArguments, positions: int
-) -> TrainingPlan:
+def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments, positions: int) -> TrainingPlan:
     """Encode, split, batch and count; RgzError where the text is too short to train on.
 
     train, val : Dataset or TokenData; val None takes args.validation_split of the training documents.
@@ -70,8 +68,7 @@ def plan_training(
     if args.max_length > positions:
         raise RgzError(
             tr(
-                "max_length must be <= max_position_embeddings of the model, "
-                "got {max_length} and {positions}",
+                "max_length must be <= max_position_embeddings of the model, got {max_length} and {positions}",
                 max_length=args.max_length,
                 positions=positions,
             )
@@ -118,9 +115,7 @@ def make_schedule(args: TrainingArguments, total_steps: int) -> Callable[[int], 
     )
 
 
-def split_validation(
-    data: TokenData, fraction: float, seed: int
-) -> tuple[TokenData, TokenData | None, list[str]]:
+def split_validation(data: TokenData, fraction: float, seed: int) -> tuple[TokenData, TokenData | None, list[str]]:
     """Hold a random `fraction` of the documents out, at least one, leaving at least one; or say why not."""
     n = data.n_documents
     if n < 2:
@@ -152,11 +147,7 @@ def _select(data: TokenData, documents: np.ndarray) -> TokenData:
 
 
 def _encode(data: Any, tokenizer: Any, args: TrainingArguments) -> TokenData:
-    return (
-        data
-        if isinstance(data, TokenData)
-        else encode_dataset(data, tokenizer, mask_prompts=args.mask_prompts)
-    )
+    return data if isinstance(data, TokenData) else encode_dataset(data, tokenizer, mask_prompts=args.mask_prompts)
 
 
 def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> BatchesLike:
@@ -190,8 +181,7 @@ def refuse_other_run(plan: TrainingPlan, saved: dict[str, Any]) -> None:
             raise RgzError(tr("the text is not what this run began with; a changed text needs a new run"))
         raise RgzError(
             tr(
-                "{name} is {value}, but this run began with {saved}; "
-                "resume with the same, or start a new run",
+                "{name} is {value}, but this run began with {saved}; resume with the same, or start a new run",
                 name=name,
                 value=value,
                 saved=saved.get(name),

@@ -63,9 +63,7 @@ class RunDirectory:
         while not nearest.exists() and nearest != nearest.parent:
             nearest = nearest.parent
         if not nearest.is_dir():
-            raise RgzError(
-                tr("{path} cannot be a run directory: {file} is a file", path=self.path, file=nearest)
-            )
+            raise RgzError(tr("{path} cannot be a run directory: {file} is a file", path=self.path, file=nearest))
         try:
             # Only trying tells: permission bits say nothing to root, on read-only mounts and on Windows.
             os.rmdir(tempfile.mkdtemp(prefix=".rgz-", dir=nearest))
@@ -126,9 +124,7 @@ class RunDirectory:
             info = json.loads(path.read_text(encoding="utf-8"))
             arguments = info.pop("arguments")
         except FileNotFoundError as error:
-            raise RgzError(
-                tr("{path} holds no run: {file} is missing", path=self.path, file=ARGUMENTS)
-            ) from error
+            raise RgzError(tr("{path} holds no run: {file} is missing", path=self.path, file=ARGUMENTS)) from error
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise RgzError(tr("{path} cannot be read: {reason}", path=path, reason=error)) from error
         return TrainingArguments.from_dict({**arguments, "output_dir": str(self.path)}), info

@@ -73,9 +73,7 @@ class Saver:
         content = {
             "trainer": state.to_dict(),
             "n_updates": trainer.step.n_updates,
-            "best": None
-            if best is None
-            else {"monitor": best.monitor, "value": best.value, "step": best.step},
+            "best": None if best is None else {"monitor": best.monitor, "value": best.value, "step": best.step},
             "callbacks": {name: callback.state_dict() for name, callback in _named(trainer.callbacks)},
             "identity": trainer.plan.identity,
         }

@@ -10,7 +10,7 @@ import numpy as np
 
 from rgz import _kernels
 from rgz.errors import RgzError
-from rgz.memory import Floats, Ints, aligned_zeros
+from rgz.memory import Floats, Ints
 from rgz.messages import tr
 from rgz.models.decoder import Decoder, check_tokens
 from rgz.optim.adamw import AdamW, AdamWState
@@ -53,13 +53,9 @@ class TrainStep:
         seed: int = 0,
     ) -> None:
         if dtype != "float32":
-            raise RgzError(
-                tr("dtype '{dtype}' is not supported by this version of rgz; use float32", dtype=dtype)
-            )
+            raise RgzError(tr("dtype '{dtype}' is not supported by this version of rgz; use float32", dtype=dtype))
         if not max_grad_norm > 0:
-            raise RgzError(
-                tr("max_grad_norm must be > 0 (math.inf never clips), got {value}", value=max_grad_norm)
-            )
+            raise RgzError(tr("max_grad_norm must be > 0 (math.inf never clips), got {value}", value=max_grad_norm))
         self.model = model
         self.settings = optimizer or AdamW()
         self.max_grad_norm = max_grad_norm
@@ -69,13 +65,11 @@ class TrainStep:
         self._micro = 0
         self._optimizer = AdamWState(self.settings, model.layout)
         self._gradients = model.layout.zeros()
-        self._norm_scratch = aligned_zeros(_kernels.squared_norm_scratch(model.layout.total), np.float64)
+        self._norm_scratch = np.empty(_kernels.squared_norm_scratch(model.layout.total))
         model.bind(self._gradients)
+        self._plan_size = (plan_rows, plan_seqs or plan_rows) if plan_rows else (0, 0)
         if plan_rows:
-            self._plan_size = plan_rows, plan_seqs or plan_rows
             model.reserve(*self._plan_size, training=True, n_threads=self.n_threads)
-        else:
-            self._plan_size = None
 
     # --- the two halves of an update, for accumulation over micro-batches ---
 
@@ -93,9 +87,7 @@ class TrainStep:
     def update(self, learning_rate: float, n_targets: int) -> float:
         """Divide the gradients by n_targets, clip, update, zero; returns the norm before clipping."""
         self._micro = 0
-        norm = (
-            math.sqrt(_kernels.squared_norm(self._norm_scratch, self._gradients, self.n_threads)) / n_targets
-        )
+        norm = math.sqrt(_kernels.squared_norm(self._norm_scratch, self._gradients, self.n_threads)) / n_targets
         if not math.isfinite(norm):
             self.discard()
             return norm
@@ -135,9 +127,7 @@ class TrainStep:
         tokens, targets, cu_seqlens = ragged_batch(input_ids, labels, lengths, self.model.config.vocab_size)
         n_targets = int(np.count_nonzero(targets >= 0))
         if n_targets == 0:
-            raise RgzError(
-                tr("the batch has nothing to predict: every sequence needs 2 tokens, or a label >= 0")
-            )
+            raise RgzError(tr("the batch has nothing to predict: every sequence needs 2 tokens, or a label >= 0"))
         total = self.accumulate(_Ragged(tokens, targets, cu_seqlens))
         if not math.isfinite(total):  # never let a NaN loss with finite gradients through
             self.discard()
@@ -170,7 +160,7 @@ class TrainStep:
     def planned_bytes(self) -> dict[str, int]:
         """Bytes of each kind of memory that training with the planned batch size takes."""
         flat = self.model.weights.nbytes
-        rows, seqs = self._plan_size or (0, 0)
+        rows, seqs = self._plan_size
         activations = self.model.planned_bytes(rows, seqs, True, self.n_threads) if rows else 0
         return {"parameters": flat, "gradients": flat, "optimizer": 2 * flat, "activations": activations}
 
@@ -195,9 +185,7 @@ def ragged_batch(input_ids: Any, labels: Any, lengths: Any, vocab_size: int) -> 
     marks = None if labels is None else _sequences("labels", labels, lengths)
     if marks is not None and [len(m) for m in marks] != [len(r) for r in rows]:
         raise RgzError(tr("labels must have the shape of input_ids"))
-    if marks is not None and all(
-        bool(np.all((m == r) | (m == IGNORED))) for m, r in zip(marks, rows, strict=True)
-    ):
+    if marks is not None and all(bool(np.all((m == r) | (m == IGNORED))) for m, r in zip(marks, rows, strict=True)):
         marks = [np.append(m[1:], IGNORED) for m in marks]
     inputs, targets = [], []
     for i, row in enumerate(rows):

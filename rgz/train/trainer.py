@@ -60,9 +60,7 @@ class Trainer:
         self.args = args or TrainingArguments()
         self.callbacks = list(callbacks)
         if (patience := self.args.early_stopping_patience) is not None:
-            stopping = EarlyStopping(
-                self.args.metric_for_best_model, self.args.early_stopping_min_delta, patience
-            )
+            stopping = EarlyStopping(self.args.metric_for_best_model, self.args.early_stopping_min_delta, patience)
             self.callbacks.insert(0, stopping)
         self.run = RunDirectory(self.args.output_dir) if self.args.output_dir is not None else None
         self.state = TrainerState()

@@ -49,9 +49,7 @@ lengths_of_documents = st.lists(st.integers(0, 40) | st.integers(2, 6), min_size
 @pytest.mark.parametrize("mode", MODES, ids=str)
 def test_every_target_is_shown_exactly_once_an_epoch(mode):
     @settings(max_examples=60, deadline=None)
-    @given(
-        lengths_of_documents, st.integers(1, 5), st.integers(1, 17), st.integers(0, 3), st.integers(0, 2**64)
-    )
+    @given(lengths_of_documents, st.integers(1, 5), st.integers(1, 17), st.integers(0, 3), st.integers(0, 2**64))
     def check(lengths, batch_size, max_length, epoch, bits):
         positions = sum(lengths)
         random = np.random.default_rng(bits)
@@ -80,9 +78,7 @@ def check_shape(batch, batches, batch_size, max_length, mode):
     assert len(rows) == batch.n_sequences and rows.min() >= 1 and rows.max() <= max_length
     assert batch.n_targets == np.count_nonzero(batch.targets != -100) >= 1
     assert len(batch.tokens) <= batches.max_rows and batch.n_sequences <= batches.max_seqs
-    for begin, end in itertools.pairwise(
-        batch.cu_seqlens.tolist()
-    ):  # ids are positions: pieces are contiguous
+    for begin, end in itertools.pairwise(batch.cu_seqlens.tolist()):  # ids are positions: pieces are contiguous
         assert (np.diff(batch.tokens[begin:end]) == 1).all()
         counted = batch.targets[begin:end] != -100
         assert (batch.targets[begin:end][counted] == batch.tokens[begin:end][counted] + 1).all()

@@ -16,7 +16,12 @@ from rgz.generate.window import Window
 FAMILIES = {
     "gpt2": {"norm": "layernorm", "position": "learned", "hidden_act": "gelu_tanh", "attention_bias": True},
     "llama": {"num_key_value_heads": 2},
-    "rustgpt": {"position": "sinusoidal", "tie_word_embeddings": False, "lm_head_bias": True, "final_norm": False},
+    "rustgpt": {
+        "position": "sinusoidal",
+        "tie_word_embeddings": False,
+        "lm_head_bias": True,
+        "final_norm": False,
+    },
 }
 
 

@@ -16,9 +16,7 @@ def kernel_exp(x):
     keys = np.append(np.float32(0), x.astype(np.float32))[None, None, :, None]
     scores = np.empty((1, 1, keys.size), np.float32)
     one = np.ones((1, 1, 1), np.float32)
-    _kernels.attention_decode(
-        one.copy(), one, keys, np.zeros_like(keys), np.int32([keys.size]), scores, 1.0, 2
-    )
+    _kernels.attention_decode(one.copy(), one, keys, np.zeros_like(keys), np.int32([keys.size]), scores, 1.0, 2)
     assert scores[0, 0, 0] == 1.0
     return scores[0, 0, 1:]
 
@@ -94,9 +92,7 @@ def test_relu_is_exact_and_its_gradient_at_zero_is_zero(isa):
 
 def float_inputs(case):
     call = case.make(np.random.default_rng(0), *case.sizes[0])
-    return [
-        name for name, a in (call.arguments | call.updates).items() if getattr(a, "dtype", None) == np.float32
-    ]
+    return [name for name, a in (call.arguments | call.updates).items() if getattr(a, "dtype", None) == np.float32]
 
 
 NAN_INPUTS = [

@@ -15,9 +15,7 @@ STUB = Path(_kernels.__file__).parent / "_kernels.pyi"
 
 
 def functions():
-    return {
-        name: f for name, f in vars(_kernels).items() if inspect.isroutine(f) and not name.startswith("_")
-    }
+    return {name: f for name, f in vars(_kernels).items() if inspect.isroutine(f) and not name.startswith("_")}
 
 
 def test_the_stub_has_the_modules_functions_and_argument_names():
@@ -38,9 +36,7 @@ def arrays_of(case):
     return [name for name, value in arguments(case).items() if isinstance(value, np.ndarray)]
 
 
-ARRAYS = [
-    pytest.param(case, name, id=f"{case.kernel}-{name}") for case in ONE_EACH for name in arrays_of(case)
-]
+ARRAYS = [pytest.param(case, name, id=f"{case.kernel}-{name}") for case in ONE_EACH for name in arrays_of(case)]
 
 
 def refused(case, match, error=ValueError, **changed):
@@ -82,9 +78,7 @@ def test_a_wrong_type_layout_or_absence_is_refused(case, name):
     refused(case, "wrong number of dimensions", **{name: array[None]})
     apart = np.zeros((*array.shape, 2), array.dtype)[..., 0]
     if array.size > 1:
-        refused(
-            case, rf"not C-contiguous|{case.kernel}: heads of {name} must lie end to end", **{name: apart}
-        )
+        refused(case, rf"not C-contiguous|{case.kernel}: heads of {name} must lie end to end", **{name: apart})
     if name not in OPTIONAL.get(case.kernel, ()):
         refused(case, f"'{name}' must not be None", error=TypeError, **{name: None})
 
@@ -132,9 +126,7 @@ def test_an_index_outside_its_table_is_refused(kernel, name, limit, bad):
     indices = arguments(case)[name]
     indices[-1] = bad
     at = len(indices) - 1
-    refused(
-        case, re.escape(f"{kernel}: {name} must be in [0, {limit}), got {bad} at {at}"), **{name: indices}
-    )
+    refused(case, re.escape(f"{kernel}: {name} must be in [0, {limit}), got {bad} at {at}"), **{name: indices})
 
 
 def test_a_target_beyond_the_vocabulary_is_refused():
@@ -194,9 +186,7 @@ def test_other_refusals():
     refused(case_of("adamw"), r"adamw: n_decayed must be in \[0, \d+\], got 99", n_decayed=99)
     refused(case_of("lm_loss"), "lm_loss: with dx come dweight, and dbias exactly", dweight=None)
     refused(case_of("lm_loss"), "lm_loss: with dx come dweight, and dbias exactly", dbias=None)
-    refused(
-        case_of("lm_loss"), r"lm_loss: without dx \(losses only\) dweight and dbias must be None", dx=None
-    )
+    refused(case_of("lm_loss"), r"lm_loss: without dx \(losses only\) dweight and dbias must be None", dx=None)
     refused(case_of("rope"), "rope: head size of x must be even, got 7", x=np.zeros((3, 2, 7), np.float32))
     empty = {"a": np.zeros((4, 0), np.float32), "b": np.zeros((0, 7), np.float32)}
     sizes = r"matmul: BLAS takes sizes in \[1, 2\*\*31\), got"

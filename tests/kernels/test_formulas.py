@@ -59,11 +59,7 @@ def test_bits_of_products_do_not_depend_on_the_thread_count(isa, sgemm, rng, cas
 ALIASES = [
     ("linear_forward", "y", "residual"),
     *((f"{kernel}_forward", "y", "x") for kernel in ("relu", "gelu", "gelu_tanh")),
-    *(
-        (f"{kernel}_backward", "dx", other)
-        for kernel in ("relu", "gelu", "gelu_tanh")
-        for other in ("x", "dy")
-    ),
+    *((f"{kernel}_backward", "dx", other) for kernel in ("relu", "gelu", "gelu_tanh") for other in ("x", "dy")),
     ("swiglu_backward", "dx", "x"),
     ("dropout_forward", "y", "x"),
     ("dropout_forward", "y", "residual"),
@@ -94,12 +90,8 @@ def test_backward_of_linear_leaves_out_what_is_none(isa, sgemm, rng):
 
 
 def test_every_kernel_has_a_case():
-    signatures = {
-        name: getattr(getattr(_kernels, name), "__text_signature__", None) or "" for name in dir(_kernels)
-    }
-    kernels = {name for name, signature in signatures.items() if "n_threads" in signature} - {
-        "attention_scratch"
-    }
+    signatures = {name: getattr(getattr(_kernels, name), "__text_signature__", None) or "" for name in dir(_kernels)}
+    kernels = {name for name, signature in signatures.items() if "n_threads" in signature} - {"attention_scratch"}
     assert len(kernels) > 20
     assert kernels == {case.kernel for case in CASES}
 

@@ -99,9 +99,7 @@ def test_embedding(rng):
 
 def test_rope_inverse_is_its_gradient(rng):
     angles = rng.standard_normal((4, 3))
-    rotate = partial(
-        oracles.rope, positions=np.array([3, 0, 2]), cosines=np.cos(angles), sines=np.sin(angles)
-    )
+    rotate = partial(oracles.rope, positions=np.array([3, 0, 2]), cosines=np.cos(angles), sines=np.sin(angles))
     x = rng.standard_normal((3, 2, 6))
     check(rng, rotate, lambda d: {"x": rotate(d["x"], inverse=True)["x"]}, x=x)
 

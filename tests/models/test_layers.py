@@ -70,7 +70,10 @@ CASES = {
     "attention with rope": (attention, oracle_attention()),
     "grouped-query attention": (lambda: attention(kv_heads=1), oracle_attention(num_key_value_heads=1)),
     **{
-        f"mlp {act}": (lambda act=act: mlp(act, True), lambda x, p, act=act: oracle.mlp(x, p, "m", config_for(hidden_act=act)))
+        f"mlp {act}": (
+            lambda act=act: mlp(act, True),
+            lambda x, p, act=act: oracle.mlp(x, p, "m", config_for(hidden_act=act)),
+        )
         for act in oracle.ACTIVATIONS
     },
     "block layernorm gelu": (
@@ -205,6 +208,9 @@ def test_head_agrees_with_oracle_and_finite_differences(isa, bias):
     assert built.layer.loss(built.p, x, TARGETS, None) == pytest.approx(formula(params), rel=1e-6)
     for name, gradient in {"x": dx, **built.views}.items():
         g = gradient.astype(np.float64)
-        for direction in (g / np.linalg.norm(g), np.random.default_rng(5).standard_normal(g.shape) / np.sqrt(g.size)):
+        for direction in (
+            g / np.linalg.norm(g),
+            np.random.default_rng(5).standard_normal(g.shape) / np.sqrt(g.size),
+        ):
             slope = oracle.slope(formula, params, name, direction)
             assert abs((g * direction).sum() - slope) < 1e-4 * np.linalg.norm(g), name

@@ -16,9 +16,7 @@ def english(monkeypatch):
 def make_trainer(tmp_path):
     """Trainer on the fake model; keyword arguments are TrainingArguments, or of the fixture itself."""
 
-    def make(
-        *, train=None, val=None, callbacks=(), clock=None, step_factory=FakeStep, model=None, **arguments
-    ):
+    def make(*, train=None, val=None, callbacks=(), clock=None, step_factory=FakeStep, model=None, **arguments):
         defaults = {
             "output_dir": str(tmp_path / "run"), "num_train_epochs": 2, "batch_size": 4, "max_length": 16,
             "learning_rate": 0.5, "packing": False, "logging_steps": 3, "save_seconds": None,

@@ -87,9 +87,7 @@ def test_a_run_stopped_at_every_step_equals_the_uninterrupted_one(make_trainer, 
     check_same(trainer, trainer.train(resume_from_checkpoint=True), *uninterrupted)
 
 
-def test_going_back_to_an_older_checkpoint_equals_the_uninterrupted_run(
-    make_trainer, uninterrupted, tmp_path
-):
+def test_going_back_to_an_older_checkpoint_equals_the_uninterrupted_run(make_trainer, uninterrupted, tmp_path):
     """As after kill -9: later reports and checkpoints exist already, and must not count twice."""
     whole, _ = uninterrupted
     run = RunDirectory(tmp_path / "run")

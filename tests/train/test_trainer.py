@@ -198,9 +198,7 @@ def test_the_best_weights_are_back_and_on_the_disk(make_trainer):
     best = min(curve, key=curve.get)
     assert best < max(curve) and trainer.best.step == best
     assert trainer.evaluate()["val_loss"] == curve[best]
-    np.testing.assert_array_equal(
-        load_file(trainer.run.path / "model.safetensors")["table"], trainer.model.table
-    )
+    np.testing.assert_array_equal(load_file(trainer.run.path / "model.safetensors")["table"], trainer.model.table)
 
 
 def test_without_load_best_the_final_weights_stay(make_trainer):
@@ -287,9 +285,7 @@ def test_an_exception_reaches_the_callbacks_and_the_caller(make_trainer):
         trainer.train()
     assert seen == [MemoryError, "end"]
     # The evaluation at step 8 was the best one; its weights are back and saved.
-    np.testing.assert_array_equal(
-        load_file(trainer.run.path / "model.safetensors")["table"], trainer.model.table
-    )
+    np.testing.assert_array_equal(load_file(trainer.run.path / "model.safetensors")["table"], trainer.model.table)
     assert trainer.best.step == 8 and trainer.state.step == 10
 
 
