@@ -41,8 +41,7 @@ RGZ_INLINE rgz_int rgz_max(rgz_int a, rgz_int b) { return a > b ? a : b; }
 RGZ_INLINE rgz_int rgz_blocks(rgz_int n, rgz_int block) { return (n + block - 1) / block; }
 
 /* A loop over n floats in vectors, the last one partial: body sees i and the count of live lanes `live`. */
-#define RGZ_FOR_VECTORS(i, live, n) \
-    for (rgz_int i = 0, live; i < (n) && (live = rgz_min(VLEN, (n) - i), 1); i += VLEN)
+#define RGZ_FOR_VECTORS(i, live, n) for (rgz_int i = 0, live; i < (n) && (live = rgz_min(VLEN, (n) - i), 1); i += VLEN)
 
 /* Elementwise kernels give threads whole chunks of this many floats: 16 KiB, so that no cache line is shared. */
 #define RGZ_CHUNK 4096

@@ -16,18 +16,18 @@ extern "C" {
 typedef ptrdiff_t rgz_int;
 
 typedef struct rgz_kernels {
-#define RGZ_KERNEL(name, arguments) void (*name) arguments;
+#define RGZ_KERNEL(name, arguments) void(*name) arguments;
 #include "kernels.def"
 #undef RGZ_KERNEL
 } rgz_kernels;
 
 /* Instruction sets, weakest first. rgz_isa_name(i) is NULL past the last one. */
 const char *rgz_isa_name(int isa);
-int rgz_isa_compiled(int isa);  /* this build has kernels for it */
-int rgz_isa_usable(int isa);    /* compiled, and CPU and OS can run it */
-int rgz_isa_best(void);         /* the strongest usable one */
-int rgz_isa_active(void);       /* the one rgz_active() serves */
-int rgz_isa_select(int isa);    /* 1 if it is now active, 0 if it is not usable */
+int rgz_isa_compiled(int isa); /* this build has kernels for it */
+int rgz_isa_usable(int isa);   /* compiled, and CPU and OS can run it */
+int rgz_isa_best(void);        /* the strongest usable one */
+int rgz_isa_active(void);      /* the one rgz_active() serves */
+int rgz_isa_select(int isa);   /* 1 if it is now active, 0 if it is not usable */
 const rgz_kernels *rgz_active(void);
 
 /* Fortran sgemm, borrowed from the program that loads us. Without one (address NULL) rgz's own C sgemm does the same

@@ -12,6 +12,7 @@
  */
 #include "kernel.h"
 
+// clang-format off
 #define RGZ_ELEMENTWISE(n, ...)                                                        \
     _Pragma("omp parallel for num_threads(n_threads) schedule(static)")                \
     for (rgz_int chunk = 0; chunk < rgz_blocks(n, RGZ_CHUNK); chunk++)                 \
@@ -19,6 +20,7 @@
             const rgz_int live = rgz_min(VLEN, end - i);                               \
             __VA_ARGS__                                                                \
         }
+// clang-format on
 
 void RGZ_FN(relu_forward)(float *y, const float *x, rgz_int n, int n_threads) {
     RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_max(vf_zero(), vf_load_n(x + i, live)), live);)
@@ -60,7 +62,7 @@ void RGZ_FN(swiglu_forward)(float *y, const float *x, rgz_int rows, rgz_int cols
 #pragma omp parallel for num_threads(n_threads) schedule(static)
     for (rgz_int r = 0; r < rows; r++) {
         const float *gate = x + r * 2 * cols, *up = gate + cols;
-        RGZ_FOR_VECTORS(c, live, cols) {
+        RGZ_FOR_VECTORS (c, live, cols) {
             vf g = vf_load_n(gate + c, live);
             vf_store_n(y + r * cols + c, vf_mul(vf_mul(g, vf_sigmoid(g)), vf_load_n(up + c, live)), live);
         }
@@ -71,7 +73,7 @@ void RGZ_FN(swiglu_backward)(float *dx, const float *dy, const float *x, rgz_int
 #pragma omp parallel for num_threads(n_threads) schedule(static)
     for (rgz_int r = 0; r < rows; r++) {
         const float *gate = x + r * 2 * cols, *up = gate + cols;
-        RGZ_FOR_VECTORS(c, live, cols) {
+        RGZ_FOR_VECTORS (c, live, cols) {
             vf g = vf_load_n(gate + c, live), u = vf_load_n(up + c, live), d = vf_load_n(dy + r * cols + c, live);
             vf s = vf_sigmoid(g), silu = vf_mul(g, s);
             vf dsilu = vf_fma(silu, vf_sub(vf_set1(1.0f), s), s); /* s + g s (1 - s) */

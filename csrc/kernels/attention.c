@@ -55,8 +55,8 @@ RGZ_INLINE void sum_over_keys(float *sum, block_shape b, const float *p, const f
                               rgz_int head_size, int add) {
     for (rgz_int i = 0; i < b.queries; i += MM_ROWS) {
         const rgz_int n = rgz_min(MM_ROWS, b.queries - i);
-        mm_strip(n, head_size, rgz_min(b.keys, i + n + b.diagonal), p + i, 1, BLOCK, rows, stride,
-                 sum + i * head_size, head_size, add);
+        mm_strip(n, head_size, rgz_min(b.keys, i + n + b.diagonal), p + i, 1, BLOCK, rows, stride, sum + i * head_size,
+                 head_size, add);
     }
 }
 
@@ -65,8 +65,8 @@ RGZ_INLINE void sum_over_queries(float *sum, rgz_int sum_stride, block_shape b, 
                                  rgz_int stride, rgz_int head_size) {
     for (rgz_int j = 0; j < b.keys; j += MM_ROWS) {
         const rgz_int i = first_query(b, j);
-        mm_strip(rgz_min(MM_ROWS, b.keys - j), head_size, b.queries - i, p + j * BLOCK + i, BLOCK, 1,
-                 rows + i * stride, stride, sum + j * sum_stride, sum_stride, 1);
+        mm_strip(rgz_min(MM_ROWS, b.keys - j), head_size, b.queries - i, p + j * BLOCK + i, BLOCK, 1, rows + i * stride,
+                 stride, sum + j * sum_stride, sum_stride, 1);
     }
 }
 
@@ -114,7 +114,7 @@ static void forward_block(float *out, float *lse, const float *q, const float *k
         if (at > 0)
             for (rgz_int i = 0; i < queries; i++) {
                 const vf factor = vf_set1(rescale[i]);
-                RGZ_FOR_VECTORS(d, live, head_size) {
+                RGZ_FOR_VECTORS (d, live, head_size) {
                     float *p = sum + i * head_size + d;
                     vf_store_n(p, vf_mul(vf_load_n(p, live), factor), live);
                 }
@@ -123,7 +123,7 @@ static void forward_block(float *out, float *lse, const float *q, const float *k
     }
     for (rgz_int i = 0; i < queries; i++) {
         const vf share = vf_set1(1.0f / total[i]);
-        RGZ_FOR_VECTORS(d, live, head_size) {
+        RGZ_FOR_VECTORS (d, live, head_size) {
             vf_store_n(out + i * out_stride + d, vf_mul(vf_load_n(sum + i * head_size + d, live), share), live);
         }
         lse[i * lse_stride] = top[i] + logf(total[i]);
@@ -197,7 +197,7 @@ void RGZ_FN(attention_backward)(float *dq, float *dk, float *dv, const float *do
                 for (rgz_int i = 0; i < padded(queries); i++) {
                     vf products_sum = vf_zero();
                     if (i < queries)
-                        RGZ_FOR_VECTORS(d, live, head_size) {
+                        RGZ_FOR_VECTORS (d, live, head_size) {
                             products_sum = vf_fma(vf_load_n(o + i * out_stride + d, live),
                                                   vf_load_n(d_o + i * out_stride + d, live), products_sum);
                         }

@@ -9,9 +9,8 @@
 #include "kernel.h"
 
 void RGZ_FN(attention_decode)(float *out, const float *q, const float *k_cache, const float *v_cache,
-                              const int32_t *lengths, float *scores, rgz_int batch, rgz_int q_stride,
-                              rgz_int capacity, rgz_int heads, rgz_int kv_heads, rgz_int head_size, float scale,
-                              int n_threads) {
+                              const int32_t *lengths, float *scores, rgz_int batch, rgz_int q_stride, rgz_int capacity,
+                              rgz_int heads, rgz_int kv_heads, rgz_int head_size, float scale, int n_threads) {
     const rgz_int group = heads / kv_heads;
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (batch * heads * capacity * head_size > 65536)
     for (rgz_int task = 0; task < batch * heads; task++) {
@@ -21,22 +20,24 @@ void RGZ_FN(attention_decode)(float *out, const float *q, const float *k_cache, 
         float *s = scores + task * capacity, *result = out + task * head_size;
         for (rgz_int j = 0; j < length; j++) {
             vf sum = vf_zero();
-            RGZ_FOR_VECTORS(d, live, head_size) {
+            RGZ_FOR_VECTORS (d, live, head_size) {
                 sum = vf_fma(vf_load_n(query + d, live), vf_load_n(k_cache + cache + j * head_size + d, live), sum);
             }
             s[j] = vf_sum(sum) * scale;
         }
         vf top = vf_set1(s[0]);
-        RGZ_FOR_VECTORS(j, live, length) { top = vf_max(vf_keep_n(vf_load_n(s + j, live), top, live), top); }
+        RGZ_FOR_VECTORS (j, live, length) {
+            top = vf_max(vf_keep_n(vf_load_n(s + j, live), top, live), top);
+        }
         const vf shift = vf_set1(vf_max_lane(top));
         vf total = vf_zero();
-        RGZ_FOR_VECTORS(j, live, length) {
+        RGZ_FOR_VECTORS (j, live, length) {
             vf e = vf_exp(vf_sub(vf_load_n(s + j, live), shift));
             vf_store_n(s + j, e, live);
             total = vf_add(total, vf_keep_n(e, vf_zero(), live));
         }
         const float share = 1.0f / vf_sum(total);
-        RGZ_FOR_VECTORS(d, live, head_size) {
+        RGZ_FOR_VECTORS (d, live, head_size) {
             vf sum = vf_zero();
             for (rgz_int j = 0; j < length; j++)
                 sum = vf_fma(vf_set1(s[j] * share), vf_load_n(v_cache + cache + j * head_size + d, live), sum);

@@ -16,7 +16,7 @@ void RGZ_FN(embedding_forward)(float *out, const int32_t *tokens, const float *w
     for (rgz_int r = 0; r < rows; r++) {
         const float *from = weight + tokens[r] * channels;
         const float *place = position_weight ? position_weight + positions[r] * channels : NULL;
-        RGZ_FOR_VECTORS(c, live, channels) {
+        RGZ_FOR_VECTORS (c, live, channels) {
             vf v = vf_load_n(from + c, live);
             if (place) v = vf_add(v, vf_load_n(place + c, live));
             vf_store_n(out + r * channels + c, v, live);
@@ -33,7 +33,7 @@ void RGZ_FN(embedding_backward)(float *dweight, const int32_t *indices, const fl
         for (rgz_int r = 0; r < rows; r++) {
             float *to = dweight + indices[r] * channels + first;
             const float *from = dout + r * channels + first;
-            RGZ_FOR_VECTORS(c, live, cols) {
+            RGZ_FOR_VECTORS (c, live, cols) {
                 vf_store_n(to + c, vf_add(vf_load_n(to + c, live), vf_load_n(from + c, live)), live);
             }
         }

@@ -47,12 +47,14 @@ void RGZ_FN(linear_forward)(float *y, const float *x, const float *weight, const
                             rgz_int rows, rgz_int in, rgz_int out, int n_threads) {
     if (rows <= FEW_ROWS) {
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (in * out > 65536)
-        for (rgz_int o = 0; o < out; o++) switch (rows) {
-                case 1: few_rows(1, y, x, weight, bias, residual, in, out, o); break;
-                case 2: few_rows(2, y, x, weight, bias, residual, in, out, o); break;
-                case 3: few_rows(3, y, x, weight, bias, residual, in, out, o); break;
-                case 4: few_rows(4, y, x, weight, bias, residual, in, out, o); break;
+        for (rgz_int o = 0; o < out; o++) {
+            switch (rows) {
+            case 1: few_rows(1, y, x, weight, bias, residual, in, out, o); break;
+            case 2: few_rows(2, y, x, weight, bias, residual, in, out, o); break;
+            case 3: few_rows(3, y, x, weight, bias, residual, in, out, o); break;
+            case 4: few_rows(4, y, x, weight, bias, residual, in, out, o); break;
             }
+        }
         return;
     }
     const tiling t = tile(rows, out);

@@ -20,13 +20,13 @@ static float softmax_row(float *logits, rgz_int vocab, int32_t target, int gradi
         return 0.0f;
     }
     vf top = vf_set1(-INFINITY);
-    RGZ_FOR_VECTORS(i, live, vocab) {
+    RGZ_FOR_VECTORS (i, live, vocab) {
         top = vf_max(top, vf_keep_n(vf_load_n(logits + i, live), top, live));
     }
     const float largest = vf_max_lane(top), at_target = logits[target];
     const vf shift = vf_set1(largest);
     vf sum = vf_zero();
-    RGZ_FOR_VECTORS(i, live, vocab) {
+    RGZ_FOR_VECTORS (i, live, vocab) {
         vf e = vf_exp(vf_sub(vf_load_n(logits + i, live), shift));
         if (gradient) vf_store_n(logits + i, e, live);
         sum = vf_add(sum, vf_keep_n(e, vf_zero(), live));
@@ -34,7 +34,7 @@ static float softmax_row(float *logits, rgz_int vocab, int32_t target, int gradi
     const float total = vf_sum(sum);
     if (gradient) {
         const vf scale = vf_set1(1.0f / total);
-        RGZ_FOR_VECTORS(i, live, vocab) {
+        RGZ_FOR_VECTORS (i, live, vocab) {
             vf_store_n(logits + i, vf_mul(vf_load_n(logits + i, live), scale), live);
         }
         logits[target] -= 1.0f;

@@ -19,17 +19,19 @@ void RGZ_FN(layernorm_forward)(float *y, float *mean, float *rstd, const float *
     for (rgz_int r = 0; r < rows; r++) {
         const float *row = x + r * cols;
         vf sum = vf_zero();
-        RGZ_FOR_VECTORS(c, live, cols) { sum = vf_add(sum, vf_load_n(row + c, live)); }
+        RGZ_FOR_VECTORS (c, live, cols) {
+            sum = vf_add(sum, vf_load_n(row + c, live));
+        }
         const float m = vf_sum(sum) / (float)cols;
         const vf center = vf_set1(m);
         vf squares = vf_zero();
-        RGZ_FOR_VECTORS(c, live, cols) {
+        RGZ_FOR_VECTORS (c, live, cols) {
             vf d = vf_keep_n(vf_sub(vf_load_n(row + c, live), center), vf_zero(), live);
             squares = vf_fma(d, d, squares);
         }
         const float s = 1.0f / sqrtf(vf_sum(squares) / (float)cols + eps);
         const vf scale = vf_set1(s);
-        RGZ_FOR_VECTORS(c, live, cols) {
+        RGZ_FOR_VECTORS (c, live, cols) {
             vf xhat = vf_mul(vf_sub(vf_load_n(row + c, live), center), scale);
             vf_store_n(y + r * cols + c, vf_fma(xhat, vf_load_n(weight + c, live), vf_load_n(bias + c, live)), live);
         }
@@ -44,13 +46,13 @@ void RGZ_FN(rmsnorm_forward)(float *y, float *rstd, const float *x, const float 
     for (rgz_int r = 0; r < rows; r++) {
         const float *row = x + r * cols;
         vf squares = vf_zero();
-        RGZ_FOR_VECTORS(c, live, cols) {
+        RGZ_FOR_VECTORS (c, live, cols) {
             vf v = vf_load_n(row + c, live);
             squares = vf_fma(v, v, squares);
         }
         const float s = 1.0f / sqrtf(vf_sum(squares) / (float)cols + eps);
         const vf scale = vf_set1(s);
-        RGZ_FOR_VECTORS(c, live, cols) {
+        RGZ_FOR_VECTORS (c, live, cols) {
             vf xhat = vf_mul(vf_load_n(row + c, live), scale);
             vf_store_n(y + r * cols + c, vf_mul(xhat, vf_load_n(weight + c, live)), live);
         }
@@ -64,7 +66,7 @@ RGZ_INLINE void norm_row_backward(float *dx, float *dweight, float *dbias, const
                                   const float *weight, float mean, float rstd, rgz_int cols, int accumulate) {
     const vf center = vf_set1(mean), scale = vf_set1(rstd);
     vf sum_g = vf_zero(), sum_gx = vf_zero();
-    RGZ_FOR_VECTORS(c, live, cols) {
+    RGZ_FOR_VECTORS (c, live, cols) {
         vf xhat = vf_mul(vf_sub(vf_load_n(x + c, live), center), scale);
         vf d = vf_load_n(dy + c, live), g = vf_mul(d, vf_load_n(weight + c, live)); /* 0 past the last column */
         sum_g = vf_add(sum_g, g);
@@ -74,7 +76,7 @@ RGZ_INLINE void norm_row_backward(float *dx, float *dweight, float *dbias, const
     }
     const vf mean_g = vf_set1(dbias ? vf_sum(sum_g) / (float)cols : 0.0f);
     const vf mean_gx = vf_set1(vf_sum(sum_gx) / (float)cols);
-    RGZ_FOR_VECTORS(c, live, cols) {
+    RGZ_FOR_VECTORS (c, live, cols) {
         vf xhat = vf_mul(vf_sub(vf_load_n(x + c, live), center), scale);
         vf g = vf_mul(vf_load_n(dy + c, live), vf_load_n(weight + c, live));
         vf d = vf_mul(vf_fnma(xhat, mean_gx, vf_sub(g, mean_g)), scale);
@@ -83,9 +85,9 @@ RGZ_INLINE void norm_row_backward(float *dx, float *dweight, float *dbias, const
 }
 
 /* partial holds `width` floats a block; columns [0, cols) of it are summed into dweight, the next into dbias. */
-RGZ_INLINE void norm_backward(float *dx, float *dweight, float *dbias, float *partial, const float *dy,
-                              const float *x, const float *weight, const float *mean, const float *rstd,
-                              rgz_int rows, rgz_int cols, int accumulate, int n_threads) {
+RGZ_INLINE void norm_backward(float *dx, float *dweight, float *dbias, float *partial, const float *dy, const float *x,
+                              const float *weight, const float *mean, const float *rstd, rgz_int rows, rgz_int cols,
+                              int accumulate, int n_threads) {
     const rgz_int blocks = rgz_blocks(rows, RGZ_ROW_BLOCK), width = dbias ? 2 * cols : cols;
 #pragma omp parallel num_threads(n_threads)
     {
@@ -112,8 +114,8 @@ RGZ_INLINE void norm_backward(float *dx, float *dweight, float *dbias, float *pa
 }
 
 void RGZ_FN(layernorm_backward)(float *dx, float *dweight, float *dbias, float *partial, const float *dy,
-                                const float *x, const float *weight, const float *mean, const float *rstd,
-                                rgz_int rows, rgz_int cols, int accumulate, int n_threads) {
+                                const float *x, const float *weight, const float *mean, const float *rstd, rgz_int rows,
+                                rgz_int cols, int accumulate, int n_threads) {
     norm_backward(dx, dweight, dbias, partial, dy, x, weight, mean, rstd, rows, cols, accumulate, n_threads);
 }
 

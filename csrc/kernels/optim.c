@@ -20,7 +20,7 @@ void RGZ_FN(squared_norm)(double *total, double *partial, const float *x, rgz_in
         const rgz_int end = rgz_min(n, (b + 1) * RGZ_NORM_BLOCK);
         for (rgz_int i = b * RGZ_NORM_BLOCK; i < end; i += 256) { /* float32 sums of 256 squares at most */
             vf squares = vf_zero();
-            RGZ_FOR_VECTORS(j, live, rgz_min(256, end - i)) {
+            RGZ_FOR_VECTORS (j, live, rgz_min(256, end - i)) {
                 vf v = vf_load_n(x + i + j, live);
                 squares = vf_fma(v, v, squares);
             }
@@ -32,9 +32,9 @@ void RGZ_FN(squared_norm)(double *total, double *partial, const float *x, rgz_in
     for (rgz_int b = 0; b < blocks; b++) *total += partial[b];
 }
 
-void RGZ_FN(adamw)(float *weight, float *grad, float *m, float *v, rgz_int n, rgz_int n_decayed, float lr,
-                   float beta1, float beta2, float eps, float weight_decay, float correction1, float correction2,
-                   float grad_scale, int n_threads) {
+void RGZ_FN(adamw)(float *weight, float *grad, float *m, float *v, rgz_int n, rgz_int n_decayed, float lr, float beta1,
+                   float beta2, float eps, float weight_decay, float correction1, float correction2, float grad_scale,
+                   int n_threads) {
     const vf b1 = vf_set1(beta1), b2 = vf_set1(beta2), scale = vf_set1(grad_scale), epsilon = vf_set1(eps);
     const vf rest1 = vf_set1(1.0f - beta1), rest2 = vf_set1(1.0f - beta2);
     const vf step = vf_set1(lr / correction1), root = vf_set1(1.0f / sqrtf(correction2));

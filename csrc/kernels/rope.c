@@ -18,7 +18,7 @@ void RGZ_FN(rope)(float *x, const int32_t *positions, const float *cosines, cons
         const float *cosine = cosines + positions[r] * half, *sine = sines + positions[r] * half;
         for (rgz_int h = 0; h < heads; h++) {
             float *low = x + r * row_stride + h * head_size, *high = low + half;
-            RGZ_FOR_VECTORS(i, live, half) {
+            RGZ_FOR_VECTORS (i, live, half) {
                 vf c = vf_load_n(cosine + i, live), s = vf_mul(vf_load_n(sine + i, live), direction);
                 vf a = vf_load_n(low + i, live), b = vf_load_n(high + i, live);
                 vf_store_n(low + i, vf_fnma(b, s, vf_mul(a, c)), live);

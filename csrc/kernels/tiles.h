@@ -71,19 +71,18 @@ RGZ_INLINE void linear_tile(tile_place p, float *y, const float *x, const float 
         for (rgz_int r = 0; r < p.rows; r++) {
             float *row = tile_y + r * out;
             const float *from = residual ? residual + (p.row + r) * out + p.col : NULL;
-            RGZ_FOR_VECTORS(c, live, p.cols) {
+            RGZ_FOR_VECTORS (c, live, p.cols) {
                 vf v = from ? vf_load_n(from + c, live) : vf_zero();
                 if (bias) v = vf_add(v, vf_load_n(bias + p.col + c, live));
                 vf_store_n(row + c, v, live);
             }
         }
-    tile_gemm()(0, 1, p.rows, p.cols, in, x + p.row * in, in, weight + p.col * in, in, tile_y, out,
-                bias || residual);
+    tile_gemm()(0, 1, p.rows, p.cols, in, x + p.row * in, in, weight + p.col * in, in, tile_y, out, bias || residual);
 }
 
 /* ADDS the sums over rows of dy (rows, out) to dbias for columns [col, col + cols). */
 RGZ_INLINE void bias_gradient(float *dbias, const float *dy, rgz_int rows, rgz_int out, rgz_int col, rgz_int cols) {
-    RGZ_FOR_VECTORS(c, live, cols) {
+    RGZ_FOR_VECTORS (c, live, cols) {
         vf sum = vf_load_n(dbias + col + c, live);
         for (rgz_int r = 0; r < rows; r++) sum = vf_add(sum, vf_load_n(dy + r * out + col + c, live));
         vf_store_n(dbias + col + c, sum, live);

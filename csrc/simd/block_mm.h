@@ -57,24 +57,24 @@ RGZ_INLINE void mm_tile(const int rows, const int vectors, rgz_int live, rgz_int
 }
 
 #if MM_VECTORS == 2
-#define MM_ROW_CASE(rows)                                                                       \
-    case rows:                                                                                  \
-        if (live > VLEN)                                                                        \
-            mm_tile(rows, 2, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                    \
-        else                                                                                    \
-            mm_tile(rows, 1, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                    \
+#define MM_ROW_CASE(rows)                                                                                              \
+    case rows:                                                                                                         \
+        if (live > VLEN)                                                                                               \
+            mm_tile(rows, 2, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                                           \
+        else                                                                                                           \
+            mm_tile(rows, 1, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                                           \
         break;
 #else
-#define MM_ROW_CASE(rows)                                                                       \
-    case rows:                                                                                  \
-        if (live > 3 * VLEN)                                                                    \
-            mm_tile(rows, 4, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                    \
-        else if (live > 2 * VLEN)                                                               \
-            mm_tile(rows, 3, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                    \
-        else if (live > VLEN)                                                                   \
-            mm_tile(rows, 2, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                    \
-        else                                                                                    \
-            mm_tile(rows, 1, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                    \
+#define MM_ROW_CASE(rows)                                                                                              \
+    case rows:                                                                                                         \
+        if (live > 3 * VLEN)                                                                                           \
+            mm_tile(rows, 4, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                                           \
+        else if (live > 2 * VLEN)                                                                                      \
+            mm_tile(rows, 3, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                                           \
+        else if (live > VLEN)                                                                                          \
+            mm_tile(rows, 2, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                                           \
+        else                                                                                                           \
+            mm_tile(rows, 1, live, k, a, a_row, a_col, b, ldb, c, ldc, add);                                           \
         break;
 #endif
 

@@ -35,9 +35,7 @@ RGZ_INLINE vf vf_min(vf x, vf y) { return _mm256_min_ps(x, y); }
 RGZ_INLINE vf vf_fma(vf x, vf y, vf z) { return _mm256_fmadd_ps(x, y, z); }
 RGZ_INLINE vf vf_fnma(vf x, vf y, vf z) { return _mm256_fnmadd_ps(x, y, z); }
 RGZ_INLINE vf vf_round(vf x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-RGZ_INLINE vf vf_if_less(vf x, vf y, vf a, vf b) {
-    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
-}
+RGZ_INLINE vf vf_if_less(vf x, vf y, vf a, vf b) { return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_LT_OQ)); }
 RGZ_INLINE vf vf_scale2(vf x, vf n) {
     __m256i bits = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
     return _mm256_mul_ps(x, _mm256_castsi256_ps(bits));

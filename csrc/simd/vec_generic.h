@@ -6,6 +6,7 @@ typedef struct {
     float a[VLEN];
 } vf;
 
+// clang-format off
 #define RGZ_LANES for (int l = 0; l < VLEN; l++)
 
 RGZ_INLINE vf vf_set1(float x) { vf r; RGZ_LANES r.a[l] = x; return r; }
@@ -50,6 +51,8 @@ RGZ_INLINE float vf_max_lane(vf v) {
     RGZ_LANES if (v.a[l] > r) r = v.a[l];
     return r;
 }
+
+// clang-format on
 
 /* Register tile of block_mm.h: rows x vectors of accumulators that stay in registers. */
 #define MM_ROWS 4

@@ -22,9 +22,7 @@ RGZ_INLINE vf vf_exp(vf x) {
 }
 
 /* 1 / (1 + e^-x): at most 3 ulp above x = -87, 0 to the left of -88.02 up to 1e-38. */
-RGZ_INLINE vf vf_sigmoid(vf x) {
-    return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
-}
+RGZ_INLINE vf vf_sigmoid(vf x) { return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x)))); }
 
 /* Normal distribution function and density of x; absolute error of *cdf at most 3e-7.
  * erfc(z) = t (a1 + t (a2 + ...)) e^(-z^2), t = 1 / (1 + p z): Abramowitz and Stegun 1964, eq. 7.1.26. */
