@@ -27,14 +27,18 @@ def data_folder(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def sgemm_gflops() -> float:
-    """Rate of rgz.ops.matmul on 2048^3 in this run: the ceiling of everything else here."""
+    """The better of NumPy's and rgz's product of 2048 x 2048 matrices in this run, all threads: the ceiling of
+    everything else here."""
     import rgz
 
     a = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
-    rgz.ops.matmul(a, a)
-    times = []
-    for _ in range(7):
-        start = time.perf_counter()
-        rgz.ops.matmul(a, a)
-        times.append(time.perf_counter() - start)
-    return 2 * 2048**3 / float(np.median(times)) / 1e9
+    rates = []
+    for product in (np.matmul, rgz.ops.matmul):
+        product(a, a)
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            product(a, a)
+            times.append(time.perf_counter() - start)
+        rates.append(2 * 2048**3 / float(np.median(times)) / 1e9)
+    return max(rates)
