@@ -1,0 +1,100 @@
+"""`rgz generate`: a prompt goes on, piece by piece, on stdout."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from rgz.cli.command import Command, Flag, given
+from rgz.cli.runs import load_run, run_argument
+from rgz.cli.sampling import sampling_flags, sampling_values
+from rgz.messages import tr
+
+
+def build() -> Command:
+    count = click.IntRange(min=1)
+    return Command(
+        "generate",
+        callback=click.pass_context(generate),
+        params=[
+            run_argument(),
+            Flag(
+                ["-p", "--prompt"],
+                metavar="TEXT",
+                default="",
+                help=tr("the text to continue; - reads it from stdin"),
+            ),
+            Flag(["--chat/--no-chat"], default=False, help=tr("the prompt is a question: answer it")),
+            Flag(
+                ["--max-new-tokens"],
+                type=count,
+                metavar="N",
+                default=128,
+                help=tr("most tokens to write"),
+                shown_default="128",
+            ),
+            Flag(
+                ["--num-beams"],
+                type=count,
+                metavar="N",
+                default=1,
+                help=tr("beam search with so many beams"),
+                shown_default="1",
+            ),
+            Flag(["--n-threads"], type=count, metavar="N", help=tr("threads; none: the physical cores")),
+            *sampling_flags(),
+        ],
+        help=tr("Only what the model writes goes to stdout, without the prompt."),
+        examples=(
+            "rgz generate runs/my-1 --prompt 人工智能",
+            "rgz generate runs/my-1-sft --chat --prompt 你是谁？ --greedy",
+            "echo 从前 | rgz generate runs/my-1 --prompt - --temperature 0.6 --seed 1",
+        ),
+    )
+
+
+def generate(
+    ctx: click.Context,
+    run: str,
+    prompt: str,
+    chat: bool,
+    max_new_tokens: int,
+    num_beams: int,
+    n_threads: int | None,
+    **_: Any,
+) -> None:
+    from rgz.generate import stream
+    from rgz.text import encode_prompt
+
+    sampling = sampling_values(given(ctx))
+    loaded = load_run(run)
+    if prompt == "-":
+        prompt = sys.stdin.read().removesuffix("\n")
+    ids = [loaded.tokenizer.bos_id, *loaded.tokenizer.encode(prompt)]
+    if chat:
+        ids = encode_prompt(loaded.tokenizer, [{"role": "user", "content": prompt}])
+    if num_beams > 1:
+        text = loaded.model.generate(
+            loaded.tokenizer,
+            ids,
+            max_new_tokens=max_new_tokens,
+            num_beams=num_beams,
+            n_threads=n_threads,
+            **sampling,
+        )
+        print(text, flush=True)
+        return
+    try:
+        for piece in stream(
+            loaded.model,
+            loaded.tokenizer,
+            ids,
+            max_new_tokens=max_new_tokens,
+            n_threads=n_threads,
+            **sampling,
+        ):
+            print(piece, end="", flush=True)
+    finally:
+        print(flush=True)  # Ctrl-C too leaves the shell's prompt on a line of its own

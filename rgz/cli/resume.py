@@ -1,0 +1,82 @@
+"""`rgz resume`: everything that a run needs stands in its directory, but the text, whose place does."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import click
+
+from rgz.cli.command import Command, given
+from rgz.cli.console import say
+from rgz.cli.flags import plain_value, training_flags
+from rgz.cli.runs import run_argument
+from rgz.cli.settings import make_trainer, read_texts, say_next
+from rgz.config import TrainingArguments
+from rgz.errors import RgzError
+from rgz.messages import tr
+
+# What may change without changing what is learnt.
+CHANGEABLE = ("max_time", "logging_steps", "save_seconds", "save_total_limit", "n_threads", "report_to")
+
+
+def build() -> Command:
+    return Command(
+        "resume",
+        callback=click.pass_context(resume),
+        params=[run_argument(), *training_flags(only=CHANGEABLE)],
+        help=tr(
+            "After Ctrl-C, a power cut or the end of --max-time. The result is the same, byte for byte, as "
+            "if the run had never stopped."
+        ),
+        examples=("rgz resume runs/my-1",),
+    )
+
+
+def resume(ctx: click.Context, run: str, **_: Any) -> None:
+    from rgz.generate import Model
+    from rgz.text import load_tokenizer
+    from rgz.train import RunDirectory, newest_whole
+
+    if not os.path.isdir(run):
+        raise RgzError(tr("{path} is no folder; give the run directory that training wrote", path=run))
+    directory = RunDirectory(run)
+    args, info = directory.read_arguments()
+    changes = {k: plain_value(TrainingArguments, k, v) for k, v in given(ctx).items() if k in CHANGEABLE}
+    args = dataclasses.replace(args, **changes)
+    if "data" not in info:
+        raise RgzError(tr("{path} does not say where its text is; resume it from Python", path=run))
+    tokenizer = load_tokenizer(directory.path)
+    texts = read_texts(info["data"], info.get("validation_data", ()), args.validation_split, args.seed)
+    checkpoint, _notices = newest_whole(directory)  # the trainer looks again, and tells the notices
+    if checkpoint is None and "source" in info:
+        model = Model.from_pretrained(info["source"])
+    else:
+        model = Model(_config(directory), seed=args.seed)
+    trainer = make_trainer(model, tokenizer, texts, args, info)
+    if checkpoint is not None:
+        say(
+            tr(
+                "going on after step {step} of {total}",
+                step=checkpoint.step,
+                total=trainer.prepare().max_steps,
+            )
+        )
+    trainer.train(resume_from_checkpoint=True)
+    say_next(trainer)
+
+
+def _config(directory: Any) -> Any:
+    """The model's shape, from the run's config.json."""
+    import json
+
+    from rgz.config import ModelConfig
+
+    path = directory.path / "config.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RgzError(tr("{path} cannot be read: {reason}", path=path, reason=error)) from error
+    values.pop("model_type", None)
+    return ModelConfig.from_dict(values)

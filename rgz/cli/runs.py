@@ -1,0 +1,64 @@
+"""Opening a run, or one of its checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rgz.cli.console import say
+from rgz.errors import RgzError
+from rgz.messages import tr
+
+if TYPE_CHECKING:
+    from rgz.config import TrainingArguments
+    from rgz.generate import Model
+    from rgz.text import Tokenizer
+
+
+def run_argument() -> click.Argument:
+    return click.Argument(["run"], metavar="RUN", required=True)
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """folder : where the weights were; run : the run directory, the same or the one above.
+
+    arguments : how it was trained, None where nothing tells (a model from elsewhere).
+    """
+
+    folder: Path
+    run: Path
+    model: Model
+    tokenizer: Tokenizer
+    arguments: TrainingArguments | None
+
+    @property
+    def run_name(self) -> str:
+        return self.run.resolve().name
+
+    @property
+    def answers(self) -> bool:
+        """Whether it was taught to answer; None of our business, and assumed, where nothing tells."""
+        return self.arguments is None or self.arguments.mask_prompts
+
+
+def load_run(path: str) -> LoadedRun:
+    """Model and tokenizer of a run directory (its newest checkpoint if it has not ended) or a checkpoint."""
+    from rgz.generate import Model
+    from rgz.text import load_tokenizer
+    from rgz.train import RunDirectory
+
+    folder = Path(path)
+    if not folder.is_dir():
+        raise RgzError(tr("{path} is no folder; give the run directory that training wrote", path=path))
+    run = folder if (folder / "tokenizer.json").exists() else folder.parent
+    directory = RunDirectory(run)
+    if folder == run and not (folder / "model.safetensors").exists() and (found := directory.checkpoints()):
+        folder = found[0]
+        say(tr("{run} has not ended; taking its newest checkpoint, {name}", run=run, name=folder.name))
+    model = Model.from_pretrained(folder)
+    arguments = directory.read_arguments()[0] if (run / "training_args.json").exists() else None
+    return LoadedRun(folder, run, model, load_tokenizer(run), arguments)

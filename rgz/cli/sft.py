@@ -1,0 +1,70 @@
+"""`rgz sft`: a trained model learns to answer, from dialogues, its loss counting the answers only."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from rgz.cli.command import Command, Flag
+from rgz.cli.flags import training_flags
+from rgz.cli.runs import load_run
+from rgz.cli.settings import (
+    BY_SIZE,
+    Settings,
+    check_early,
+    choose_size,
+    count_tokens,
+    data_argument,
+    make_trainer,
+    read_texts,
+    refuse_unusable,
+    run_flags,
+    run_info,
+    train_or_plan,
+)
+from rgz.messages import tr
+
+# Gentler than pretraining: what the model knows of the language is to stay.
+DEFAULTS: dict[str, Any] = {"learning_rate": 5e-4, "mask_prompts": True}
+_MOST_EPOCHS = 10
+
+
+def build() -> Command:
+    source = Flag(
+        ["--from", "source"], metavar="RUN", required=True, help=tr("the run, or checkpoint, to start from")
+    )
+    return Command(
+        "sft",
+        callback=click.pass_context(sft),
+        params=[data_argument(), source, *run_flags(), *training_flags({**BY_SIZE, **DEFAULTS})],
+        help=tr(
+            "DATA: dialogues as .jsonl (messages, conversations, instruction/input/output) or texts of the "
+            "form 用户：…助手：…. The vocabulary and the shape of the model are those of RUN."
+        ),
+        examples=(
+            "rgz sft dialogues.jsonl --from runs/my-1",
+            "rgz sft dialogues.jsonl --from runs/my-1 --learning-rate 3e-4 --num-train-epochs 10",
+        ),
+    )
+
+
+def sft(ctx: click.Context, data: tuple[str, ...], source: str, dry_run: bool, **_: Any) -> None:
+    from rgz.data import require_dialogue
+
+    settings = Settings.read(ctx, DEFAULTS)
+    validation = settings.others.get("validation_data", ())
+    draft = check_early(settings.training)
+    if draft.output_dir is not None and not dry_run:
+        refuse_unusable(draft.output_dir, draft.overwrite)
+    loaded = load_run(source)
+    texts = read_texts(data, validation, draft.validation_split, draft.seed)
+    if draft.mask_prompts:
+        require_dialogue(texts.train)
+    settings.limit_length(loaded.model.config.max_position_embeddings)
+    chosen = choose_size(settings, count_tokens(texts, loaded.tokenizer), _MOST_EPOCHS)
+    args = settings.arguments(f"{loaded.run_name}-sft")
+    info = run_info("sft", data, validation, source=os.path.abspath(loaded.folder))
+    trainer = make_trainer(loaded.model, loaded.tokenizer, texts, args, info)
+    train_or_plan(trainer, texts, dry_run=dry_run, chosen=chosen)

@@ -1,0 +1,127 @@
+"""`rgz train`: pretraining on files and folders."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rgz.cli.command import Command, Flag
+from rgz.cli.flags import model_flags, training_flags
+from rgz.cli.settings import (
+    BY_SIZE,
+    Settings,
+    Texts,
+    check_early,
+    choose_size,
+    count_tokens,
+    data_argument,
+    make_trainer,
+    read_texts,
+    refuse_unusable,
+    run_flags,
+    run_info,
+    run_name,
+    train_or_plan,
+)
+from rgz.config import PRESETS, ModelConfig
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.strict import unknown_name
+
+if TYPE_CHECKING:
+    from rgz.text import Tokenizer
+
+TOKENIZERS = ("word", "char", "byte")
+MOST_ENTRIES = 8000
+_MOST_EPOCHS = 20
+_PRESETS = ((0, "pico"), (50_000, "nano"), (5_000_000, "micro"))  # from so many characters of text
+
+
+def build() -> Command:
+    own = [
+        Flag(["--preset"], metavar="NAME", help=tr("shape of the model: {names}", names=" ".join(PRESETS))),
+        Flag(
+            ["--tokenizer"],
+            metavar="word|char|byte|FILE",
+            help=tr("a new vocabulary of this kind, or that of a file or run"),
+            shown_default="word",
+        ),
+    ]
+    return Command(
+        "train",
+        callback=click.pass_context(train),
+        params=[
+            data_argument(),
+            *run_flags()[:1],
+            *own,
+            *run_flags()[1:],
+            *training_flags(BY_SIZE),
+            *model_flags(),
+        ],
+        help=tr(
+            "DATA: .txt (a document a line), .json (a list of texts), .jsonl (text, messages, conversations, "
+            "instruction/input/output), or folders of them; UTF-8 or GB18030."
+        ),
+        examples=(
+            "rgz train my.txt",
+            "rgz train corpus/ -o runs/novel --preset micro --num-train-epochs 10 --dry-run",
+            "rgz train a.jsonl b.jsonl --config my.toml --max-time 1h30m",
+        ),
+    )
+
+
+def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) -> None:
+    from rgz.generate import Model
+
+    settings = Settings.read(ctx)
+    validation = settings.others.get("validation_data", ())
+    draft = check_early(settings.training)
+    preset = settings.others.get("preset")
+    _shape(settings, preset or "nano", settings.model.get("vocab_size", MOST_ENTRIES))
+    if draft.output_dir is not None and not dry_run:
+        refuse_unusable(draft.output_dir, draft.overwrite)
+    texts = read_texts(data, validation, draft.validation_split, draft.seed)
+    characters = sum(map(len, texts.train.texts()))
+    chosen = []
+    if preset is None:
+        preset = preset_for(characters)
+        chosen.append(f"--preset {preset}")
+    tokenizer = make_tokenizer(settings, texts, preset)
+    config = _shape(settings, preset, tokenizer.vocab_size)
+    settings.limit_length(config.max_position_embeddings)
+    chosen += choose_size(settings, count_tokens(texts, tokenizer), _MOST_EPOCHS)
+    args = settings.arguments(run_name(data))
+    info = run_info("train", data, validation)
+    trainer = make_trainer(Model(config, seed=args.seed), tokenizer, texts, args, info)
+    train_or_plan(trainer, texts, dry_run=dry_run, chosen=chosen)
+
+
+def preset_for(characters: int) -> str:
+    return [name for least, name in _PRESETS if characters >= least][-1]
+
+
+def _shape(settings: Settings, preset: str, vocab_size: int) -> ModelConfig:
+    return ModelConfig.preset(preset, **{**settings.model, "vocab_size": vocab_size})
+
+
+def make_tokenizer(settings: Settings, texts: Texts, preset: str) -> Tokenizer:
+    """Train a vocabulary on the training documents, or load one."""
+    from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
+
+    kind = settings.others.get("tokenizer", "word")
+    wanted = settings.model.get("vocab_size")
+    if kind in ("word", "char"):
+        cls = WordTokenizer if kind == "word" else CharTokenizer
+        size = wanted or PRESETS[preset].get("vocab_size", MOST_ENTRIES)
+        # What is seen once only cannot be learnt: it is written in characters, or in bytes.
+        return cls.train(texts.train.texts(), vocab_size=size, min_frequency=1 if wanted else 2)
+    if kind != "byte" and not os.path.exists(kind) and kind.isalpha():  # no path, but a slip
+        raise unknown_name(tr("tokenizer"), kind, TOKENIZERS)
+    tokenizer = ByteTokenizer() if kind == "byte" else load_tokenizer(kind)
+    if wanted not in (None, tokenizer.vocab_size):
+        raise RgzError(
+            tr("this tokenizer has {size} entries: leave --vocab-size out", size=tokenizer.vocab_size)
+        )
+    return tokenizer

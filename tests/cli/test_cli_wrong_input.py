@@ -1,0 +1,111 @@
+"""Every slip of a user is one line that says what to do, an exit code, and nothing left behind."""
+
+import os
+
+import pytest
+
+from rgz.cli.app import MODULES
+
+BYTES = {
+    "empty.txt": b"",
+    "binary.txt": b"PK\x03\x04\x00\x00\x00" * 40,
+    "broken.jsonl": '{"text": "好"}\n{"text": \n'.encode(),
+    "undecodable.txt": b"ok\n\xff\xfe\xfd\x81\n",
+    "short.txt": "短\n短\n".encode(),
+    "bad.toml": b"learning_rate = = 1\n",
+    "unknown.toml": b"learning-rte = 1e-3\n",
+    "plain.txt": ("今天天气很好，我们去公园玩。\n" * 40).encode(),
+}
+
+# arguments, exit code, what the one line must hold
+SLIPS = [
+    ("train missing.txt", 1, ["missing.txt", "does not exist"]),
+    ("train empty.txt", 1, ["empty.txt is empty"]),
+    ("train binary.txt", 1, ["binary"]),
+    ("train broken.jsonl", 1, ["broken.jsonl:2", "broken JSON"]),
+    ("train undecodable.txt", 1, ["line 2", "UTF-8"]),
+    ("train short.txt", 1, ["too short for one sequence", "max_length"]),
+    ("train plain.txt --hidden-size 100 --num-attention-heads 3", 1, ["divisible", "99 or 102"]),
+    ("train plain.txt --preset nanoo", 1, ["did you mean 'nano'"]),
+    ("train plain.txt --tokenizer wrod", 1, ["did you mean 'word'"]),
+    ("train plain.txt --tokenizer missing.json", 1, ["missing.json"]),
+    ("train plain.txt --learning-rate -1", 1, ["learning_rate must be > 0"]),
+    ("train plain.txt --lr-scheduler-type cosin", 1, ["did you mean 'cosine'"]),
+    ("train plain.txt --max-length 300", 1, ["max_position_embeddings", "300"]),
+    ("train plain.txt --max-time soon", 1, ["max_time"]),
+    ("train plain.txt --tokenizer byte --vocab-size 999", 1, ["260"]),
+    ("train plain.txt --config missing.toml", 1, ["missing.toml"]),
+    ("train plain.txt --config bad.toml", 1, ["bad.toml", "TOML"]),
+    ("train plain.txt --config unknown.toml", 1, ["did you mean 'learning_rate'"]),
+    ("train plain.txt -o plain.txt", 1, ["plain.txt is a file"]),
+    ("train plain.txt -o plain.txt/run", 1, ["plain.txt is a file"]),
+    ("train plain.txt --learnin-rate 1", 2, ["did you mean '--learning-rate'"]),
+    ("train plain.txt --batch-size many", 2, ["--batch-size", "an integer", "many"]),
+    ("train plain.txt --batch-size", 2, ["--batch-size needs a value"]),
+    ("train plain.txt --packing=no", 2, ["--no-packing"]),
+    ("train plain.txt --lr-scheduler-kwargs cycles", 2, ["name=number"]),
+    ("train", 2, ["DATA... is missing"]),
+    ("sft plain.txt", 2, ["--from is missing"]),
+    ("sft plain.txt --from nowhere", 1, ["nowhere is no folder"]),
+    ("trian plain.txt", 2, ["did you mean 'train'"]),
+    ("resume nowhere", 1, ["nowhere is no folder"]),
+    ("resume .", 1, ["training_args.json"]),
+    ("eval . plain.txt", 1, ["config.json is missing"]),
+    ("generate nowhere", 1, ["nowhere is no folder"]),
+    ("chat plain.txt", 1, ["plain.txt is no folder"]),
+    ("generate . --temperature -1", 1, ["temperature must be >= 0"]),
+    ("info now", 2, ["too many arguments: now"]),
+    ("--vresion", 2, ["did you mean '--version'"]),
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name, content in BYTES.items():
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("args", "code", "words"), SLIPS, ids=[slip[0] for slip in SLIPS])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_slip_is_one_line_and_an_exit_code(rgz, folder, monkeypatch, args, code, words, language):
+    monkeypatch.setenv("RGZ_LANG", language)
+    result = rgz(*args.split())
+    assert result.exit_code == code, result.stderr + repr(result.exception)
+    assert not result.stdout
+    errors = [line for line in result.stderr.splitlines() if line.startswith(("error: ", "错误："))]
+    assert len(errors) == 1 and "Traceback" not in result.stderr
+    if language == "en":
+        assert all(word in errors[0] for word in words), errors[0]
+    else:
+        assert errors[0].startswith("错误：") and any("一" <= c <= "鿿" for c in errors[0][3:])
+    assert sorted(os.listdir(folder)) == sorted(BYTES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_an_unknown_option_of_any_command_names_the_nearest(rgz, name):
+    result = rgz(name, "--hlep")
+    assert result.exit_code == 2
+    assert "unknown option '--hlep'; did you mean '--help'?" in result.stderr
+    assert f"rgz {name} --help" in result.stderr
+
+
+def test_a_run_is_not_overwritten_unless_told(rgz, trained, texts):
+    before = {path.name: path.stat().st_mtime_ns for path in trained.iterdir()}
+    result = rgz("train", texts, "-o", trained)
+    assert result.exit_code == 1
+    assert "already holds a run" in result.stderr and "--overwrite" in result.stderr and "rgz resume" in result.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in trained.iterdir()} == before
+
+
+@pytest.mark.skipif(os.name != "posix" or not os.path.isdir("/proc"), reason="needs a folder that nobody can write")
+def test_an_unwritable_folder_is_refused_before_the_text_is_read(rgz, folder):
+    result = rgz("train", "plain.txt", "-o", "/proc/rgz/run")
+    assert result.exit_code == 1 and "cannot write to /proc/rgz/run" in result.stderr
+
+
+def test_a_bug_of_ours_is_not_hidden(rgz, folder, monkeypatch):
+    monkeypatch.setattr("rgz.cli.settings.read_texts", None)
+    monkeypatch.setattr("rgz.cli.train.read_texts", None)
+    assert isinstance(rgz("train", "plain.txt").exception, TypeError)
