@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -14,11 +15,13 @@ from rgz.errors import RgzError
 from rgz.messages import tr
 
 _forked = False
+_team = threading.RLock()  # one team of threads: calls from several Python threads take turns
 
 
 def _after_fork_in_child() -> None:
-    global _forked
+    global _forked, _team
     _forked = True
+    _team = threading.RLock()  # whoever held the old one is not in this process
 
 
 if hasattr(os, "register_at_fork"):
@@ -70,6 +73,10 @@ def _controller() -> Any:
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Hold every BLAS in the process to one thread: the kernels call it from inside their own team."""
-    with _controller().limit(limits=1):
+    """Hold every BLAS in the process to one thread: the kernels call it from inside their own team.
+
+    Other Python threads wait here until the block ends: buffers of a model and the number of BLAS threads are
+    shared by the whole process.
+    """
+    with _team, _controller().limit(limits=1):
         yield

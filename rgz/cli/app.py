@@ -70,9 +70,7 @@ class App(click.Group):
             text = (
                 tr("unknown command '{name}'; did you mean '{near}'?", name=args[0], near=guess)
                 if guess
-                else tr(
-                    "unknown command '{name}'; there are: {known}", name=args[0], known=", ".join(MODULES)
-                )
+                else tr("unknown command '{name}'; there are: {known}", name=args[0], known=", ".join(MODULES))
             )
             raise click.UsageError(text, ctx)
         return super().resolve_command(ctx, args)
@@ -112,9 +110,7 @@ class App(click.Group):
         except RgzError as error:
             code = _fail(str(error))
         except MemoryError:
-            code = _fail(
-                tr("not enough memory; try a smaller batch_size, max_length or model (see --dry-run)")
-            )
+            code = _fail(tr("not enough memory; try a smaller batch_size, max_length or model (see --dry-run)"))
         except OSError as error:
             if error.errno == errno.EPIPE:
                 code = _reader_left()

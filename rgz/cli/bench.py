@@ -125,9 +125,7 @@ def attention(n_threads: int) -> tuple[float, float]:
     """GFLOP/s of causal attention, 4 sequences of 512 tokens, 8 heads of 64: forward, backward."""
     random = np.random.default_rng(0)
     sequences, length, heads, size = 4, 512, 8, 64
-    q, k, v, d_out = (
-        random.standard_normal((sequences * length, heads, size), dtype=np.float32) for _ in range(4)
-    )
+    q, k, v, d_out = (random.standard_normal((sequences * length, heads, size), dtype=np.float32) for _ in range(4))
     boundaries = np.arange(0, sequences * length + 1, length, dtype=np.int32)
     out, lse = ops.flash_attention(q, k, v, boundaries, n_threads=n_threads)
     product = sequences * heads * length * (length + 1) * size / 1e9  # one product of the lower triangle

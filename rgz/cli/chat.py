@@ -46,9 +46,7 @@ def build() -> Command:
             ),
             *sampling_flags(),
         ],
-        help=tr(
-            "One line is one message; an empty line does nothing. With piped input, answers go to stdout."
-        ),
+        help=tr("One line is one message; an empty line does nothing. With piped input, answers go to stdout."),
         examples=("rgz chat runs/my-1-sft", "printf '你好\\n再见\\n' | rgz chat runs/my-1-sft --greedy"),
     )
 
@@ -160,9 +158,7 @@ def _parse(key: str, text: str, fields: dict[str, Any]) -> Any:
         return int(text)
     if fields[key].type == "bool":
         if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
-            raise RgzError(
-                tr("{name} must be {wanted}, got {value}", name=key, wanted="true | false", value=text)
-            )
+            raise RgzError(tr("{name} must be {wanted}, got {value}", name=key, wanted="true | false", value=text))
         return text.lower() in ("true", "yes", "1")
     try:
         value = FieldType(fields[key]).convert(text, None, None)

@@ -35,9 +35,7 @@ class Command(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            error.ctx = (
-                error.ctx or ctx
-            )  # click leaves it out of some: then nobody knows whose options to look up
+            error.ctx = error.ctx or ctx  # click leaves it out of some: then nobody knows whose options to look up
             raise
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

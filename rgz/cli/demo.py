@@ -118,11 +118,7 @@ def demo(output_dir: str | None, overwrite: bool) -> None:
         )
     )
     path = shlex.quote(output_dir)
-    say_all(
-        table(
-            [(f"  rgz chat {path}", tr("talk with it")), ("  rgz train my.txt", tr("train on your own text"))]
-        )
-    )
+    say_all(table([(f"  rgz chat {path}", tr("talk with it")), ("  rgz train my.txt", tr("train on your own text"))]))
 
 
 def bundled() -> tuple[Texts, Texts]:

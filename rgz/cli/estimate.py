@@ -114,9 +114,7 @@ def describe(trainer: Trainer, texts: Texts, expected: Estimate) -> list[str]:
     plan, args = trainer.prepare(), trainer.args
     documents = f"{len(texts):,}"
     if texts.val is not None:
-        documents = tr(
-            "{count} ({val} of them held out for validation)", count=documents, val=f"{len(texts.val):,}"
-        )
+        documents = tr("{count} ({val} of them held out for validation)", count=documents, val=f"{len(texts.val):,}")
     pieces = tr(
         "{count} in batches of up to {rows} tokens",
         count=f"{_sequences(trainer):,}",

@@ -51,8 +51,7 @@ def build() -> Command:
             json_flag(),
         ],
         help=tr(
-            "Perplexity depends on the vocabulary; bits per character do not, and compare models with "
-            "different ones."
+            "Perplexity depends on the vocabulary; bits per character do not, and compare models with different ones."
         ),
         examples=(
             "rgz eval runs/my-1 held-out.txt",

@@ -225,9 +225,7 @@ def read_config(path: str, known: list[str]) -> dict[str, Any]:
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise RgzError(
-            tr("cannot read {path}: {reason}", path=path, reason=error.strerror or error)
-        ) from error
+        raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=error.strerror or error)) from error
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
         raise RgzError(tr("{path} is not valid TOML: {reason}", path=path, reason=error)) from error
     plain = {}

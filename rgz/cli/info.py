@@ -16,9 +16,7 @@ from rgz.messages import tr
 
 
 def build() -> Command:
-    return Command(
-        "info", callback=info, params=[json_flag()], examples=("rgz info", "RGZ_ISA=generic rgz info")
-    )
+    return Command("info", callback=info, params=[json_flag()], examples=("rgz info", "RGZ_ISA=generic rgz info"))
 
 
 def json_flag() -> Flag:
@@ -63,13 +61,9 @@ def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
     elif blas == "rgz":
         blas = tr("rgz's own")
     openmp = values["openmp"]
-    threads = tr(
-        "{count} of {logical} logical CPUs", count=values["n_threads"], logical=values["logical_cpus"]
-    )
+    threads = tr("{count} of {logical} logical CPUs", count=values["n_threads"], logical=values["logical_cpus"])
     total, free = values["memory_total"], values["memory_available"]
-    memory = (
-        tr("{total}, {free} free", total=megabytes(total), free=megabytes(free)) if total and free else "?"
-    )
+    memory = tr("{total}, {free} free", total=megabytes(total), free=megabytes(free)) if total and free else "?"
     others = [name for name in values["isas_compiled"] if name not in values["isas"]]
     isas = " ".join(values["isas"])
     return [

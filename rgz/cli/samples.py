@@ -32,9 +32,7 @@ class Samples(Callback):
 
     def on_evaluate(self, trainer: Trainer, state: TrainerState) -> None:
         now = time.monotonic()
-        early = (
-            self._last is not None and now - self._last < _SECONDS_BETWEEN and state.step < state.max_steps
-        )
+        early = self._last is not None and now - self._last < _SECONDS_BETWEEN and state.step < state.max_steps
         if early or not self._documents:
             return
         self._last = now

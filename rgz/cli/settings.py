@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 _TRAINING = tuple(f.name for f in dataclasses.fields(TrainingArguments))
 _MODEL = tuple(f.name for f in dataclasses.fields(ModelConfig))
 RUNS = "runs"
-ENOUGH_UPDATES = 1000  # fewer teach a small model little more than the commonest words
+ENOUGH_UPDATES = 2000  # fewer teach a small model little more than the commonest words
 BY_SIZE = {"batch_size": CHOSEN, "num_train_epochs": CHOSEN}  # see choose_size
-_UPDATES_PER_EPOCH = 50
+_UPDATES_PER_EPOCH = 100
 _LEAST_BATCH = 4
 _MANY_TOKENS = 4_000_000  # more of them choose nothing else
 
@@ -57,9 +57,7 @@ def run_flags() -> list[Flag]:
             help=tr("text to validate on, instead of a share of DATA; may be repeated"),
         ),
         Flag(["--config"], metavar="FILE", help=tr("options from a TOML file; those given here win")),
-        Flag(
-            ["--dry-run"], is_flag=True, help=tr("print the plan only: tokens, parameters, minutes, memory")
-        ),
+        Flag(["--dry-run"], is_flag=True, help=tr("print the plan only: tokens, parameters, minutes, memory")),
     ]
 
 

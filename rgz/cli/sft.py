@@ -28,13 +28,11 @@ from rgz.messages import tr
 
 # Gentler than pretraining: what the model knows of the language is to stay.
 DEFAULTS: dict[str, Any] = {"learning_rate": 5e-4, "mask_prompts": True}
-_MOST_EPOCHS = 10
+_MOST_EPOCHS = 20
 
 
 def build() -> Command:
-    source = Flag(
-        ["--from", "source"], metavar="RUN", required=True, help=tr("the run, or checkpoint, to start from")
-    )
+    source = Flag(["--from", "source"], metavar="RUN", required=True, help=tr("the run, or checkpoint, to start from"))
     return Command(
         "sft",
         callback=click.pass_context(sft),

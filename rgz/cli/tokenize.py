@@ -71,9 +71,7 @@ def tokenize(
 
     dataset = load_dataset(list(data))
     say_all(dataset.notices)
-    settings = Settings(
-        {}, {"vocab_size": vocab_size} if vocab_size else {}, {"tokenizer": tokenizer or "word"}
-    )
+    settings = Settings({}, {"vocab_size": vocab_size} if vocab_size else {}, {"tokenizer": tokenizer or "word"})
     vocabulary = make_tokenizer(settings, Texts(dataset, Dataset([])), "nano")
     if output:
         vocabulary.save(output)

@@ -121,7 +121,5 @@ def make_tokenizer(settings: Settings, texts: Texts, preset: str) -> Tokenizer:
         raise unknown_name(tr("tokenizer"), kind, TOKENIZERS)
     tokenizer = ByteTokenizer() if kind == "byte" else load_tokenizer(kind)
     if wanted not in (None, tokenizer.vocab_size):
-        raise RgzError(
-            tr("this tokenizer has {size} entries: leave --vocab-size out", size=tokenizer.vocab_size)
-        )
+        raise RgzError(tr("this tokenizer has {size} entries: leave --vocab-size out", size=tokenizer.vocab_size))
     return tokenizer

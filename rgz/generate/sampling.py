@@ -53,9 +53,11 @@ class Sampling:
         """The next token. logits (V,) is not changed; seen: ids of the text so far; forbidden: never chosen."""
         scores = penalized(logits, seen, self.repetition_penalty)
         scores[list(forbidden)] = -np.inf
+        if np.isnan(scores).any():
+            raise RgzError(tr("the model's logits are not numbers: its weights are damaged, or training diverged"))
         if self.greedy or self.temperature == 0:
             return int(scores.argmax())
-        return self._draw(scores / self.temperature, random)
+        return self._draw((scores - scores.max()) / self.temperature, random)
 
     def _draw(self, scores: np.ndarray, random: np.random.Generator) -> int:
         kept = np.arange(len(scores))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from rgz.errors import RgzError
 from rgz.generate.beam import beam_search
 from rgz.generate.sampling import Sampling
@@ -58,7 +60,7 @@ def stream(
         Sampling(**sampling),
         max_new_tokens=max_new_tokens,
         eos_id=tokenizer.eos_id,
-        forbidden=forbidden_ids(tokenizer),
+        forbidden=forbidden_ids(model, tokenizer),
         n_threads=n_threads,
     ):
         if piece := decoder.push(token):
@@ -89,7 +91,7 @@ def generate(
         max_new_tokens=max_new_tokens,
         num_beams=num_beams,
         eos_id=tokenizer.eos_id,
-        forbidden=forbidden_ids(tokenizer),
+        forbidden=forbidden_ids(model, tokenizer),
         repetition_penalty=Sampling(**sampling).repetition_penalty,
         n_threads=n_threads,
     )
@@ -97,7 +99,7 @@ def generate(
 
 
 def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:
-    if tokenizer.vocab_size != model.config.vocab_size:
+    if tokenizer.vocab_size > model.config.vocab_size:
         raise RgzError(
             tr(
                 "the tokenizer has {tokenizer} ids and the model {model}: they do not belong together",
@@ -105,14 +107,21 @@ def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]
                 model=model.config.vocab_size,
             )
         )
-    return [tokenizer.bos_id, *tokenizer.encode(prompt)] if isinstance(prompt, str) else list(prompt)
+    if isinstance(prompt, str):
+        return [tokenizer.bos_id, *tokenizer.encode(prompt)]
+    ids = np.asarray(prompt)
+    if ids.ndim != 1 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
+        raise RgzError(tr("a prompt must be a text, or a sequence of at least one id, got {value}", value=repr(prompt)))
+    values: list[int] = ids.tolist()
+    return values
 
 
-def forbidden_ids(tokenizer: Tokenizer) -> list[int]:
-    """Special tokens that are no part of a text."""
-    return [i for i in tokenizer.special_ids if i != tokenizer.eos_id]
+def forbidden_ids(model: Decoder, tokenizer: Tokenizer) -> list[int]:
+    """What is no part of a text: special tokens, and ids of a model whose vocabulary is larger than the tokenizer's."""
+    special = [i for i in tokenizer.special_ids if i != tokenizer.eos_id]
+    return [*special, *range(tokenizer.vocab_size, model.config.vocab_size)]
 
 
 def check_count(name: str, value: int) -> None:
-    if value < 1:
+    if not isinstance(value, int) or value < 1:
         raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=">= 1", value=value))

@@ -21,7 +21,7 @@ class Window:
 
     def __init__(self, model: Decoder, prompt: Sequence[int], batch: int = 1, n_threads: int | None = None) -> None:
         self.model = model
-        self.n_threads = resolve_threads(n_threads)
+        self._asked_threads = n_threads
         self.sequences = [list(prompt) for _ in range(batch)]
         self._capacity = model.config.max_position_embeddings
         self._cache = model.new_cache(batch, self._capacity)
@@ -31,7 +31,7 @@ class Window:
         vocab = self.model.config.vocab_size
         tails = [check_tokens(np.array(ids[-limit:]), vocab) for ids in self.sequences]
         with single_threaded_blas():
-            return self.model.read(tails, self._cache, self.n_threads)
+            return self.model.read(tails, self._cache, resolve_threads(self._asked_threads))
 
     def push(self, tokens: Sequence[int]) -> None:
         """Read one more token of each sequence."""
@@ -41,7 +41,9 @@ class Window:
             self.logits = self._read(max(1, self._capacity // 2))
             return
         with single_threaded_blas():
-            self.model.advance(np.array(tokens, np.int32), self._cache, self.logits, self.n_threads)
+            self.model.advance(
+                np.array(tokens, np.int32), self._cache, self.logits, resolve_threads(self._asked_threads)
+            )
 
     def reorder(self, beams: list[int]) -> None:
         """Sequence b goes on from sequence beams[b]."""

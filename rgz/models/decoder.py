@@ -15,7 +15,7 @@ from rgz.files import write_text_atomic
 from rgz.memory import Arena, Floats, Ints, Parameter, ParameterLayout
 from rgz.messages import tr
 from rgz.nn.attention import Attention
-from rgz.nn.block import STREAMS, Block
+from rgz.nn.block import Block
 from rgz.nn.cache import KVCache
 from rgz.nn.embedding import Embedding, rotations
 from rgz.nn.head import LMHead
@@ -251,10 +251,6 @@ class Decoder:
         self.embedding.backward(p, self._d)
         return total
 
-    def dropout_streams(self) -> int:
-        """Random streams that one pass may use."""
-        return STREAMS * len(self.blocks)
-
     def __call__(self, input_ids: Any, n_threads: int | None = None) -> Floats:
         """Logits (B, T, V) float32 for ids (B, T); every row of a batch has the same length."""
         ids = np.asarray(input_ids)
@@ -303,14 +299,13 @@ class Decoder:
 
 def check_tokens(ids: np.ndarray[Any, Any], vocab_size: int) -> Ints:
     """Contiguous int32 ids, all of them in the vocabulary; RgzError names the first that is not."""
-    tokens = np.ascontiguousarray(ids, np.int32)
-    outside = np.flatnonzero((tokens < 0) | (tokens >= vocab_size))
+    outside = np.flatnonzero((ids < 0) | (ids >= vocab_size))  # before the cast, which would wrap around
     if len(outside):
         raise RgzError(
             tr(
                 "token ids must be in [0, {vocab_size}), got {token}: the text was encoded with another tokenizer",
                 vocab_size=vocab_size,
-                token=int(tokens[outside[0]]),
+                token=int(ids[outside[0]]),
             )
         )
-    return tokens
+    return np.ascontiguousarray(ids, np.int32)

@@ -59,7 +59,8 @@ class TrainStep:
         self.model = model
         self.settings = optimizer or AdamW()
         self.max_grad_norm = max_grad_norm
-        self.n_threads = resolve_threads(n_threads)
+        self._asked_threads = n_threads
+        resolve_threads(n_threads)  # refuse a wrong number now
         self.seed = seed
         self.n_updates = 0
         self._micro = 0
@@ -70,6 +71,11 @@ class TrainStep:
         self._plan_size = (plan_rows, plan_seqs or plan_rows) if plan_rows else (0, 0)
         if plan_rows:
             model.reserve(*self._plan_size, training=True, n_threads=self.n_threads)
+
+    @property
+    def n_threads(self) -> int:
+        """Size of the team now: a forked child has one thread."""
+        return resolve_threads(self._asked_threads)
 
     # --- the two halves of an update, for accumulation over micro-batches ---
 
@@ -116,15 +122,21 @@ class TrainStep:
 
     # --- one whole update on raw ids ---
 
-    def __call__(self, input_ids: Any, labels: Any = None, lengths: Any = None) -> StepOutput:
+    def __call__(
+        self, input_ids: Any, labels: Any = None, lengths: Any = None, shift_labels: bool | None = None
+    ) -> StepOutput:
         """One update. input_ids: (B, T) integers, or a list of B sequences of any lengths.
 
         labels (B, T), or a list like input_ids: labels[b, t] is the id to predict after input_ids[b, :t+1], -100 is
-        ignored. None means the next token. Labels equal to input_ids wherever they are not -100 mean the same: they
-        are shifted by one inside, as in transformers.
+        ignored. None means the next token.
+        shift_labels : True reads labels[b, t] as the id at t itself and shifts them by one inside, as transformers
+        does; False takes them as they are. None, the default, shifts labels that equal input_ids wherever they are
+        not -100: taken as they are they would teach the model to repeat its input.
         lengths (B,): tokens of each row that are real; the padding after them is neither computed nor counted.
         """
-        tokens, targets, cu_seqlens = ragged_batch(input_ids, labels, lengths, self.model.config.vocab_size)
+        tokens, targets, cu_seqlens = ragged_batch(
+            input_ids, labels, lengths, self.model.config.vocab_size, shift_labels
+        )
         n_targets = int(np.count_nonzero(targets >= 0))
         if n_targets == 0:
             raise RgzError(tr("the batch has nothing to predict: every sequence needs 2 tokens, or a label >= 0"))
@@ -158,7 +170,7 @@ class TrainStep:
 
     @property
     def planned_bytes(self) -> dict[str, int]:
-        """Bytes of each kind of memory that training with the planned batch size takes."""
+        """Bytes of each kind of memory: activations for the batch size planned at construction, 0 if none was."""
         flat = self.model.weights.nbytes
         rows, seqs = self._plan_size
         activations = self.model.planned_bytes(rows, seqs, True, self.n_threads) if rows else 0
@@ -179,13 +191,17 @@ class _Ragged(NamedTuple):
         return len(self.cu_seqlens) - 1
 
 
-def ragged_batch(input_ids: Any, labels: Any, lengths: Any, vocab_size: int) -> tuple[Ints, Ints, Ints]:
+def ragged_batch(
+    input_ids: Any, labels: Any, lengths: Any, vocab_size: int, shift_labels: bool | None = None
+) -> tuple[Ints, Ints, Ints]:
     """tokens (N,), targets (N,) and cu_seqlens (S+1,) of a padded or ragged batch; see TrainStep.__call__."""
     rows = _sequences("input_ids", input_ids, lengths)
     marks = None if labels is None else _sequences("labels", labels, lengths)
     if marks is not None and [len(m) for m in marks] != [len(r) for r in rows]:
         raise RgzError(tr("labels must have the shape of input_ids"))
-    if marks is not None and all(bool(np.all((m == r) | (m == IGNORED))) for m, r in zip(marks, rows, strict=True)):
+    if marks is not None and shift_labels is None:
+        shift_labels = all(bool(np.all((m == r) | (m == IGNORED))) for m, r in zip(marks, rows, strict=True))
+    if marks is not None and shift_labels:
         marks = [np.append(m[1:], IGNORED) for m in marks]
     inputs, targets = [], []
     for i, row in enumerate(rows):
@@ -198,8 +214,9 @@ def ragged_batch(input_ids: Any, labels: Any, lengths: Any, vocab_size: int) -> 
             targets.append(mark)
     if not inputs:
         raise RgzError(tr("the batch has nothing to predict: every sequence needs 2 tokens, or a label >= 0"))
-    target = np.concatenate(targets).astype(np.int32)
+    target = np.concatenate(targets)
     check_tokens(target[target != IGNORED], vocab_size)
+    target = target.astype(np.int32)
     cu_seqlens = np.cumsum([0, *map(len, inputs)]).astype(np.int32)
     return check_tokens(np.concatenate(inputs), vocab_size), target, cu_seqlens
 

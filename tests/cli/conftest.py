@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli.tiny import TINY
 from click.testing import CliRunner
 
 from rgz.cli.app import build_app
@@ -25,16 +26,12 @@ QUESTIONS = (
     ("天空是什么颜色？", "天空是蓝色的。"),
     ("谁照亮了山谷？", "太阳照亮了山谷。"),
 )
-# A model of a few thousand parameters, so that a run takes a fraction of a second.
-TINY = (
-    "--tokenizer char --hidden-size 16 --num-hidden-layers 1 --num-attention-heads 2 --num-key-value-heads 1 "
-    "--max-position-embeddings 64 --max-length 32 --batch-size 4 --n-threads 1 --report-to jsonl,console"
-).split()  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def english(monkeypatch):
+def english_on_one_thread(monkeypatch):
     monkeypatch.setenv("RGZ_LANG", "en")
+    monkeypatch.setenv("RGZ_NUM_THREADS", "1")  # for such small models more would only wait for one another
 
 
 @pytest.fixture
@@ -65,7 +62,9 @@ def command():
 def texts(tmp_path_factory):
     """A text of 60 lines."""
     path = tmp_path_factory.mktemp("texts") / "my.txt"
-    lines = [f"{SENTENCES[i % 6]}{SENTENCES[(i * 5 + 1) % 6]}" for i in range(60)]
+    lines = [f"{SENTENCES[i % 6]}{SENTENCES[(i * 5 + 1) % 6]}" for i in range(50)]
+    # Every character of the dialogues, so that none has to be written in bytes.
+    lines += [f"{question}用户问，助手说：{answer}" for question, answer in QUESTIONS] * 3 + [SENTENCES[0]]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -93,7 +92,7 @@ def trained(tmp_path_factory, texts):
 def answering(tmp_path_factory, trained, dialogues):
     """A finished run of `rgz sft`."""
     folder = tmp_path_factory.mktemp("runs") / "answering"
-    args = ["sft", str(dialogues), "--from", str(trained), "-o", str(folder), "--max-steps", "60"]
+    args = ["sft", str(dialogues), "--from", str(trained), "-o", str(folder), "--max-steps", "150"]
     result = CliRunner().invoke(build_app(), [*args, "--learning-rate", "1e-2", "--n-threads", "1"])
     assert result.exit_code == 0, result.stderr
     return folder

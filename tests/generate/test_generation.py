@@ -182,3 +182,22 @@ def test_wrong_settings_are_refused(settings, message):
 def test_a_tokenizer_of_another_model_is_refused():
     with pytest.raises(RgzError, match="do not belong together"):
         build(vocab=100).generate(rgz.ByteTokenizer(), "a")
+
+
+def test_ids_that_the_tokenizer_lacks_are_never_chosen():
+    model = build(vocab=400)
+    text = model.generate(rgz.ByteTokenizer(), "a", max_new_tokens=50, temperature=9.0, top_k=None, top_p=1.0, seed=0)
+    assert text
+
+
+@pytest.mark.parametrize("prompt", [[], [1.5, 2.0], None, ["a"]])
+def test_a_prompt_that_is_none_is_refused(prompt):
+    with pytest.raises(RgzError, match="a prompt must be a text"):
+        build().generate(rgz.ByteTokenizer(), prompt)
+
+
+def test_damaged_weights_are_said():
+    model = build()
+    model.weights[:] = np.nan
+    with pytest.raises(RgzError, match="not numbers"):
+        model.generate(rgz.ByteTokenizer(), "a")

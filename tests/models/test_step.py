@@ -1,13 +1,17 @@
 """One update: against AdamW and clipping in float64, what it does with trouble, and that it allocates no arrays."""
 
 import math
+import os
+import subprocess
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import rgz
-from rgz.train.step import TrainStep
+from rgz.train.step import TrainStep, _Ragged, ragged_batch
 
 CONFIG = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, dropout=0.1)
 
@@ -108,8 +112,6 @@ def test_accumulated_micro_batches_equal_the_large_batch():
     config = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4)
     whole, parts = (rgz.TrainStep(rgz.Model(config)) for _ in range(2))
     out = whole(rows)
-    from rgz.train.step import _Ragged, ragged_batch
-
     micro = [_Ragged(*ragged_batch(rows[i : i + 4], None, None, 300)) for i in range(0, 16, 4)]
     targets = sum(b.n_targets for b in micro)
     total = sum(parts.accumulate(b) for b in micro)
@@ -135,3 +137,51 @@ def test_state_saved_and_loaded_goes_on_with_the_same_bits():
     for ids in data[2:]:
         resumed(ids)
     assert resumed.model.weights.tobytes() == through.model.weights.tobytes()
+
+
+def test_shift_labels_says_how_to_read_them():
+    ids, labels = np.array([[3, 7, 7, 9]]), np.array([[-100, 7, -100, -100]])
+    model = rgz.Model(rgz.ModelConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2))
+    logits = model(ids)[0].astype(np.float64)
+    losses = np.log(np.exp(logits).sum(1)) - logits[:, 7]
+
+    def loss(**options):
+        copy = rgz.Model(model.config)
+        return rgz.TrainStep(copy)(ids, labels, **options).loss
+
+    assert loss(shift_labels=False) == pytest.approx(losses[1], rel=1e-5)
+    assert loss(shift_labels=True) == loss() == pytest.approx(losses[0], rel=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_step_made_before_a_fork_runs_in_the_child():
+    code = (
+        "import os, rgz, numpy as np, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "c = rgz.ModelConfig(vocab_size=50, hidden_size=64, num_hidden_layers=1, num_attention_heads=2)\n"
+        "s = rgz.TrainStep(rgz.Model(c), n_threads=2)\n"
+        "ids = np.arange(600).reshape(10, 60) % 50\n"
+        "s(ids)\n"
+        "pid = os.fork()\n"
+        "if pid == 0: s(ids); os._exit(7)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "7", done.stderr
+
+
+def test_several_python_threads_take_turns():
+    model, ids = rgz.Model(CONFIG), batches(4)[:, 0]
+    alone = [model(ids[i : i + 1, : 10 + 9 * i]) for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(model, ids[i % 4 : i % 4 + 1, : 10 + 9 * (i % 4)]) for i in range(40)]
+    for i, future in enumerate(futures):
+        assert (future.result() == alone[i % 4]).all()
+
+
+def test_ids_that_would_wrap_around_are_refused():
+    model = rgz.Model(CONFIG)
+    with pytest.raises(rgz.RgzError, match="got 4294967301"):
+        model(np.array([[2**32 + 5]]))
+    with pytest.raises(rgz.RgzError, match="got 4294967301"):
+        rgz.TrainStep(model)(np.array([[1, 2]]), np.array([[2**32 + 5, 3]]))

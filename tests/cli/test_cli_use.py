@@ -1,0 +1,135 @@
+"""eval, generate, chat, tokenize, info: results on stdout, and nothing else there."""
+
+import json
+import math
+import shutil
+
+import pytest
+from cli.tiny import TINY
+
+from rgz import __version__
+
+
+def test_eval_prints_loss_perplexity_and_bits_per_character(rgz, trained, texts):
+    result = rgz("eval", trained, texts)
+    assert result.exit_code == 0 and not result.stderr
+    values = dict(line.split(": ") for line in result.stdout.replace(":  ", ": ").splitlines() if ": " in line)
+    values = {name: float(value) for name, value in values.items()}
+    assert values["perplexity"] == pytest.approx(math.exp(values["loss"]), rel=1e-3)
+    # a character is a token here, and there is one end a document
+    bits = values["loss"] * values["tokens"] / values["characters"] / math.log(2)
+    assert values["bits_per_character"] == pytest.approx(bits, rel=1e-3)
+    assert values["documents"] == 60 and values["tokens"] == values["characters"] + 60
+
+
+def test_eval_gives_the_validation_loss_of_the_run(rgz, texts, tmp_path):
+    rgz("train", texts, "-o", tmp_path / "run", *TINY, "--max-steps", 3, "--validation-data", texts)
+    reports = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    result = json.loads(rgz("eval", tmp_path / "run", texts, "--json").stdout)
+    assert result["loss"] == pytest.approx(min(r["val_loss"] for r in reports if "val_loss" in r), rel=1e-5)
+
+
+def test_eval_counts_the_answers_only_where_training_did(rgz, answering, dialogues):
+    answers = json.loads(rgz("eval", answering, dialogues, "--json").stdout)
+    everything = json.loads(rgz("eval", answering, dialogues, "--json", "--no-mask-prompts").stdout)
+    assert answers["tokens"] < everything["tokens"] and answers["loss"] < everything["loss"]
+
+
+def test_a_checkpoint_can_be_used_like_a_run(rgz, trained, texts):
+    checkpoint = next(trained.glob("checkpoint-*"))
+    assert rgz("eval", checkpoint, texts).exit_code == 0
+    assert rgz("generate", checkpoint, "--prompt", "太阳", "--seed", 1).exit_code == 0
+
+
+def test_a_run_that_has_not_ended_is_used_from_its_newest_checkpoint(rgz, trained, texts, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "run")
+    (copy / "model.safetensors").unlink()
+    result = rgz("eval", copy, texts)
+    assert result.exit_code == 0 and "newest checkpoint" in result.stderr
+
+
+@pytest.mark.parametrize("prompt", ["太阳", "", "🙂 never seen: ñandú ﷽", "\x00\n\t", "用户：<|bos|></s>"])
+def test_any_prompt_goes_on(rgz, trained, prompt):
+    result = rgz("generate", trained, "--prompt", prompt, "--max-new-tokens", 5, "--seed", 3)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.endswith("\n") and not result.stderr
+
+
+def test_the_same_seed_gives_the_same_text_and_another_another(rgz, trained):
+    def text(seed):
+        return rgz("generate", trained, "--prompt", "月", "--seed", seed, "--temperature", 1.5).stdout
+
+    assert text(1) == text(1) != text(2)
+
+
+def test_the_prompt_can_come_from_stdin(rgz, trained):
+    flags = ["--greedy", "--max-new-tokens", 8]
+    piped = rgz("generate", trained, "--prompt", "-", *flags, input="月亮\n")
+    assert piped.stdout == rgz("generate", trained, "--prompt", "月亮", *flags).stdout
+
+
+def test_beams_write_too(rgz, trained):
+    result = rgz("generate", trained, "--prompt", "月亮", "--num-beams", 3, "--max-new-tokens", 8)
+    assert result.exit_code == 0 and result.stdout.strip()
+
+
+def test_generation_goes_past_the_context(rgz, trained):
+    result = rgz("generate", trained, "--prompt", "月亮", "--max-new-tokens", 150, "--temperature", 2, "--seed", 0)
+    assert result.exit_code == 0 and len(result.stdout) > 64
+
+
+def test_chat_answers_line_by_line_through_a_pipe(rgz, answering):
+    result = rgz("chat", answering, "--greedy", input="你是谁？\n\n:clear\n天空是什么颜色？\n")
+    assert result.exit_code == 0
+    assert result.stdout == "我是一个小模型。\n天空是蓝色的。\n"
+
+
+def test_chat_goes_on_past_the_context(rgz, answering):
+    result = rgz("chat", answering, "--max-new-tokens", 12, input="你是谁？\n" * 12)
+    assert result.exit_code == 0 and len(result.stdout.splitlines()) == 12
+
+
+def test_chat_commands(rgz, answering):
+    lines = (":help", ":set temperature=0.5 greedy=true", ":set", ":set temperatur=1", ":set top_p=7",
+             ":set greedy=maybe", ":set seed", ":hlep", ":exit", "你是谁？")  # fmt: skip
+    result = rgz("chat", answering, input="\n".join(lines) + "\n")
+    assert result.exit_code == 0 and not result.stdout  # nothing after :exit
+    for words in (":clear", "temperature=0.5", "greedy=true", "did you mean 'temperature'", "top_p must be in (0, 1]",
+                  "greedy must be true | false", ":set seed=value", "did you mean ':help'"):  # fmt: skip
+        assert words in result.stderr, words
+    assert "max_new_tokens=256  temperature=0.5" in result.stderr.splitlines()[5]
+
+
+def test_chat_with_a_model_that_never_learnt_to_answer_says_so(rgz, trained):
+    assert "rgz sft DATA" in rgz("chat", trained, input="").stderr
+
+
+def test_tokenize_shows_the_cuts_and_the_figures(rgz, texts, tmp_path):
+    result = rgz("tokenize", texts, "--limit", 2, "-o", tmp_path / "words.json")
+    lines = result.stdout.splitlines()
+    assert lines[0].replace("▏", "") == texts.read_text(encoding="utf-8").splitlines()[0]
+    assert "▏" in lines[0] and not lines[2]
+    assert "characters_per_token:" in result.stdout
+    again = rgz("tokenize", texts, "--tokenizer", tmp_path / "words.json", "--json")
+    assert json.loads(again.stdout)["share_of_byte_tokens"] == 0
+    ids = rgz("tokenize", texts, "--tokenizer", tmp_path / "words.json", "--ids", "--limit", 1).stdout.split("\n")[0]
+    assert all(number.isdecimal() for number in ids.split())
+
+
+def test_what_has_no_entry_is_shown_as_text_and_counted_as_bytes(rgz, trained, tmp_path):
+    file = tmp_path / "rare.txt"
+    file.write_text("魑魅\n", encoding="utf-8")
+    result = rgz("tokenize", file, "--tokenizer", trained)
+    assert result.stdout.splitlines()[0] == "魑▏魅"
+    assert "share_of_byte_tokens: 1.000" in result.stdout
+
+
+def test_info_tells_what_the_kernels_run_on(rgz):
+    values = json.loads(rgz("info", "--json").stdout)
+    assert values["isa"] in values["isas"] and values["n_threads"] >= 1
+    assert values["packages"]["numpy"]
+    assert values["isa"] in rgz("info").stdout
+
+
+def test_the_version_is_printed(rgz):
+    assert rgz("--version").stdout == f"rgz {__version__}\n"

@@ -1,0 +1,7 @@
+"""A model of a few thousand parameters, so that a run takes a fraction of a second."""
+
+_FLAGS = """
+    --tokenizer char --hidden-size 16 --num-hidden-layers 1 --num-attention-heads 2 --num-key-value-heads 1
+    --max-position-embeddings 64 --max-length 32 --batch-size 4 --n-threads 1
+"""
+TINY = _FLAGS.split()
