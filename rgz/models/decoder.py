@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Self
@@ -11,9 +10,9 @@ import numpy as np
 
 from rgz.config import ModelConfig
 from rgz.errors import RgzError
-from rgz.files import write_text_atomic
 from rgz.memory import Arena, Floats, Ints, Parameter, ParameterLayout
 from rgz.messages import tr
+from rgz.models.folder import read_config, read_weights, write_model
 from rgz.nn.attention import Attention
 from rgz.nn.block import Block
 from rgz.nn.cache import KVCache
@@ -22,7 +21,6 @@ from rgz.nn.head import LMHead
 from rgz.nn.layer import Pass
 from rgz.nn.mlp import MLP
 from rgz.nn.norm import Norm
-from rgz.safetensors import load_into, save_file
 from rgz.threads import resolve_threads, single_threaded_blas
 
 INITIAL_STD = 0.02  # Radford et al. 2019; projections onto the residual stream get it / sqrt(2 layers)
@@ -119,39 +117,18 @@ class Decoder:
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json and model.safetensors, each whole or not at all."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"model_type": "rgz", **self.config.to_dict()}, indent=2, ensure_ascii=False)
-        write_text_atomic(folder / "config.json", text + "\n")
-        save_file(folder / "model.safetensors", self.parameters(), {"format": "rgz"})
+        write_model(folder, self.config, self.parameters())
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> Self:
         """Read what save_pretrained wrote; RgzError names what is missing or does not fit."""
-        folder = Path(folder)
-        try:
-            values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RgzError(
-                tr(
-                    "{folder} holds no model: config.json is missing; give the run directory that training wrote",
-                    folder=folder,
-                )
-            ) from None
-        except (OSError, ValueError) as error:
-            raise RgzError(tr("cannot read {path}: {error}", path=folder / "config.json", error=error)) from None
-        if not isinstance(values, dict):
-            raise RgzError(tr("cannot read {path}: {error}", path=folder / "config.json", error=tr("not a table")))
-        values.pop("model_type", None)
-        model = cls(ModelConfig.from_dict(values))
-        model.load_weights(folder / "model.safetensors")
+        model = cls(read_config(folder))
+        model.load_weights(Path(folder) / "model.safetensors")
         return model
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Fill the parameters from a safetensors file; every name and shape must be there."""
-        if not Path(path).is_file():
-            raise RgzError(tr("{path} is missing: training has not finished; `rgz resume` continues it", path=path))
-        load_into(path, self.parameters())
+        read_weights(path, self.parameters())
 
     # --- passes ---
 
@@ -267,7 +244,7 @@ class Decoder:
         with single_threaded_blas():
             p = self.prepare(tokens, boundaries, training=False, n_threads=resolve_threads(n_threads), logits=True)
             self.head.forward(p, self._forward(p), self._logits)
-        return self._logits.reshape(*ids.shape, -1).copy()
+            return self._logits.reshape(*ids.shape, -1).copy()
 
     # --- generation ---
 

@@ -1,0 +1,53 @@
+"""A model on the disk: config.json and model.safetensors in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from rgz.config import ModelConfig
+from rgz.errors import RgzError
+from rgz.files import write_text_atomic
+from rgz.memory import Floats
+from rgz.messages import tr
+from rgz.safetensors import load_into, save_file
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def write_model(folder: str | os.PathLike[str], config: ModelConfig, parameters: Mapping[str, Floats]) -> None:
+    """Write both files, each whole or not at all; RgzError where the folder cannot be written."""
+    folder = Path(folder)
+    text = json.dumps({"model_type": "rgz", **config.to_dict()}, indent=2, ensure_ascii=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(folder / CONFIG, text + "\n")
+        save_file(folder / WEIGHTS, parameters, {"format": "rgz"})
+    except OSError as error:
+        raise RgzError(tr("cannot write {path}: {reason}", path=folder, reason=error.strerror or error)) from error
+
+
+def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
+    path = Path(folder) / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise RgzError(
+            tr(
+                "{folder} holds no model: config.json is missing; give the run directory that training wrote",
+                folder=folder,
+            )
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RgzError(tr("cannot read {path}: {error}", path=path, error=error)) from None
+    if not isinstance(values, dict):
+        raise RgzError(tr("cannot read {path}: {error}", path=path, error=tr("not a table")))
+    return ModelConfig.from_dict({key: value for key, value in values.items() if key != "model_type"})
+
+
+def read_weights(path: str | os.PathLike[str], parameters: Mapping[str, Floats]) -> None:
+    if not Path(path).is_file():
+        raise RgzError(tr("{path} is missing: training has not finished; `rgz resume` continues it", path=path))
+    load_into(path, parameters)
