@@ -213,6 +213,7 @@ class TrainingArguments(Strict):
     save_total_limit : newest checkpoints kept, the best one besides; None keeps all.
     early_stopping_patience : evaluations without improvement of metric_for_best_model; None never stops.
     mask_prompts : the loss counts the answers of chats only.
+    report_to : "console", "jsonl", both or none of them; a single one, or "none", may be a plain text.
     overwrite : a run that output_dir already holds is thrown away.
     """
 
@@ -259,6 +260,8 @@ class TrainingArguments(Strict):
     def __post_init__(self) -> None:
         if isinstance(self.output_dir, os.PathLike):
             object.__setattr__(self, "output_dir", os.fspath(self.output_dir))
+        if isinstance(self.report_to, str):
+            object.__setattr__(self, "report_to", () if self.report_to == "none" else (self.report_to,))
         self.check_types()
         for name in ("batch_size", "gradient_accumulation_steps", "max_length", "logging_steps"):
             self.need(getattr(self, name) >= 1, name, ">= 1")

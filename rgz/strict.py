@@ -76,6 +76,13 @@ def _plain(value: Any, kinds: list[str]) -> Any:
 class Strict:
     """Type checks and dictionary conversion that ModelConfig and TrainingArguments share."""
 
+    def __new__(cls, *args: Any, **values: Any) -> Self:
+        known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for key in values:  # before the __init__ that dataclass writes has only a TypeError for it
+            if key not in known:
+                raise unknown_name(tr("key"), key, known)
+        return super().__new__(cls)
+
     def check_types(self) -> None:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
             kinds = str(f.type).split(" | ")
@@ -105,8 +112,4 @@ class Strict:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from a dictionary; a key that is no field is an error naming the nearest field."""
-        known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        for key in values:
-            if key not in known:
-                raise unknown_name(tr("key"), key, known)
-        return cls(**values)
+        return cls(**{str(key): value for key, value in values.items()})

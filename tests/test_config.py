@@ -1,6 +1,8 @@
 """The two configurations: exact counts, presets, and what they refuse."""
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -125,6 +127,12 @@ def test_an_odd_head_size_is_fine_without_rope():
 def test_unknown_names_come_with_the_nearest():
     with pytest.raises(RgzError, match="unknown key 'dropuot'; did you mean 'dropout'"):
         ModelConfig.from_dict({"dropuot": 0.1})
+    with pytest.raises(RgzError, match="unknown key 'dropuot'; did you mean 'dropout'"):
+        ModelConfig(dropuot=0.1)
+    with pytest.raises(RgzError, match="unknown key 'dropuot'; did you mean 'dropout'"):
+        dataclasses.replace(ModelConfig(), dropuot=0.1)
+    with pytest.raises(RgzError, match="unknown key '3'"):
+        ModelConfig.from_dict({3: 0.1})
     with pytest.raises(RgzError, match="unknown preset 'nanoo'; did you mean 'nano'"):
         ModelConfig.preset("nanoo", vocab_size=10)
     with pytest.raises(RgzError, match="unknown key 'learning_rat'; did you mean 'learning_rate'"):
@@ -141,6 +149,16 @@ def test_dictionaries_go_there_and_back():
     args = TrainingArguments(max_time="20m", report_to=["jsonl"], lr_scheduler_kwargs={"cycles": 3})
     assert TrainingArguments.from_dict(args.to_dict()) == args
     assert args.report_to == ("jsonl",) and args.max_time == 1200.0
+
+
+def test_one_reporter_or_none_may_be_a_plain_text():
+    assert TrainingArguments(report_to="jsonl").report_to == ("jsonl",)
+    assert TrainingArguments(report_to="none").report_to == ()
+
+
+def test_they_are_copied_and_pickled():
+    config = ModelConfig(vocab_size=77)
+    assert copy.deepcopy(config) == pickle.loads(pickle.dumps(config)) == config
 
 
 def test_they_are_frozen_and_plain():
@@ -172,7 +190,9 @@ def test_durations_are_read(text, seconds):
         ({"max_steps": 0}, "max_steps must be"),
         ({"save_strategy": "sometimes"}, "save_strategy must be no . steps"),
         ({"report_to": ("consol",)}, "unknown report_to 'consol'; did you mean 'console'"),
-        ({"report_to": "console"}, "report_to must be a list of texts"),
+        ({"report_to": "consol"}, "unknown report_to 'consol'; did you mean 'console'"),
+        ({"report_to": 3}, "report_to must be a list of texts"),
+        ({"learnig_rate": 1}, "unknown key 'learnig_rate'; did you mean 'learning_rate'"),
         ({"eval_steps": 0}, "eval_steps must be >= 1"),
         ({"augment": "synonyms"}, "augment is not supported by this version"),
         ({"dtype": "int8"}, "dtype must be float32"),

@@ -31,6 +31,12 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.documents)
 
+    def __iter__(self) -> Iterator[Document]:
+        return iter(self.documents)
+
+    def __getitem__(self, index: int) -> Document:
+        return self.documents[index]
+
     def __repr__(self) -> str:
         return f"Dataset({len(self.documents)} documents)"
 
@@ -64,7 +70,8 @@ class Dataset:
 def load_dataset(paths: Paths) -> Dataset:
     """Read files and folders in the order given; a folder in natural order (dataset2 before dataset10).
 
-    .txt : a document a line, empty lines left out. A file of any other ending, given by name, is read so too.
+    .txt : a document a line, empty lines left out, except a file of nothing but dialogues over several lines,
+        which blank lines separate. A file of any other ending, given by name, is read so too.
     .jsonl : a record a line.
     .json : a list of texts or records, one record, or an object that holds exactly one such list.
     Records: see `rgz.data.records`; encodings: see `rgz.data.readers`.

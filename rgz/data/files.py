@@ -12,6 +12,7 @@ from rgz.data.readers import read_text
 from rgz.data.records import Document, is_known_record, labelled_text, record_document, text_document
 from rgz.errors import RgzError
 from rgz.messages import tr
+from rgz.text import parse_chat
 
 
 def read_documents(path: Path, notices: list[str]) -> list[Document]:
@@ -30,7 +31,26 @@ def read_documents(path: Path, notices: list[str]) -> list[Document]:
 
 
 def _read_txt(text: str, path: Path, notices: list[str]) -> list[Document]:
-    return [text_document(line) for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+    lines = re.split(r"\r\n|\r|\n", text)
+    documents = [text_document(line) for line in lines if line.strip()]
+    # A line that is a dialogue by itself: then the others are no parts of one either.
+    if all(isinstance(document, str) for document in documents) and (dialogues := _dialogues("\n".join(lines))):
+        notices.append(tr("{path}: read as dialogues over several lines: {count}", path=path, count=len(dialogues)))
+        return dialogues
+    return documents
+
+
+def _dialogues(text: str) -> list[Document]:
+    """Return the dialogues of a text of which each block between blank lines, or else the whole, is one."""
+    for blocks in (re.split(r"\n\s*\n", text.strip()), [text]):
+        dialogues: list[Document] = []
+        for block in blocks:
+            if (dialogue := parse_chat(block)) is None:
+                break
+            dialogues.append(dialogue)
+        else:
+            return dialogues
+    return []
 
 
 def _read_jsonl(text: str, path: Path, notices: list[str]) -> list[Document]:

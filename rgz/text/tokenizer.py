@@ -166,6 +166,12 @@ def has_character_entry(character: str) -> bool:
     return not character.isascii() and not LONE_SURROGATE.match(character)
 
 
+def refuse_one_text(texts: Iterable[str]) -> None:
+    """Refuse a single text where several are wanted: it would be walked through character by character."""
+    if isinstance(texts, str):
+        raise RgzError(tr("a tokenizer is trained on a list of texts, got one text; write [text]"))
+
+
 def room_for_entries(vocab_size: int) -> int:
     """Return how many characters and words fit beside the special tokens and the bytes."""
     if vocab_size < FIRST_CHARACTER_ID:

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from typing import ClassVar, Self
 
 from rgz.text.segment import segment
-from rgz.text.tokenizer import LONGEST_WORD, Tokenizer, has_character_entry, ranked, room_for_entries
+from rgz.text.tokenizer import (
+    LONGEST_WORD,
+    Tokenizer,
+    has_character_entry,
+    ranked,
+    refuse_one_text,
+    room_for_entries,
+)
 
 
 class WordTokenizer(Tokenizer):
@@ -28,6 +35,7 @@ class WordTokenizer(Tokenizer):
         Characters come first, so that nothing in the training text needs bytes while a rare word has an id.
         Equals are taken in code point order: the same texts, in any order, give the same vocabulary.
         """
+        refuse_one_text(texts)
         room = room_for_entries(vocab_size)
         words: Counter[str] = Counter()
         for text in texts:

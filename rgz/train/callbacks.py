@@ -91,8 +91,8 @@ class EarlyStopping(Callback):
     An evaluation improves iff its value < best - min_delta (mode "max": > best + min_delta); then wait = 0
     (where a `baseline` is given, only if that is beaten too), else wait += 1, and training stops when
     wait >= patience. Evaluations in the first `start_from_epoch` epochs do not count. With
-    restore_best_weights the weights of the best *raw* value, min_delta aside, are put back however
-    training ends.
+    restore_best_weights the weights of the best *raw* value of the run (min_delta, baseline and start_from_epoch
+    aside, unlike Keras) are put back however training ends. Every run counts anew, a resumed one goes on.
     """
 
     def __init__(
@@ -105,6 +105,8 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
+        if patience < 0:
+            raise RgzError(tr("{name} must be {wanted}, got {value}", name="patience", wanted=">= 0", value=patience))
         self.monitor = monitor
         self.min_delta = abs(min_delta)
         self.patience = patience
@@ -112,12 +114,19 @@ class EarlyStopping(Callback):
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = start_from_epoch
+        self._resumed = False
+        self._reset()
+
+    def _reset(self) -> None:
         self.wait = 0
         self.best: float | None = None
         self.stopped_step: int | None = None
 
     def on_train_begin(self, trainer: Trainer, state: TrainerState) -> None:
         check_monitor(self.monitor, trainer)
+        if not self._resumed:  # what is left from another run
+            self._reset()
+        self._resumed = False
         if self.best is not None and self._out_of_patience():  # a resumed run that had stopped already
             trainer.stop(self._reason())
 
@@ -161,6 +170,7 @@ class EarlyStopping(Callback):
         if values.get("monitor") == self.monitor:  # a resumed run may watch something else: then count anew
             self.wait, self.best = values["wait"], values["best"]
             self.stopped_step = values["stopped_step"]
+            self._resumed = True
 
 
 class BestWeights:

@@ -22,7 +22,7 @@ import numpy as np
 from rgz.errors import RgzError
 from rgz.files import fsync_folder, sha256_of, write_text_atomic
 from rgz.messages import tr
-from rgz.safetensors import load_file, load_into, save_file
+from rgz.safetensors import load_into, save_file
 from rgz.train.interfaces import PathLike
 from rgz.train.monitor import to_json
 from rgz.train.rundir import CHECKPOINT_PREFIX, CONFIG, WEIGHTS, RunDirectory
@@ -46,9 +46,6 @@ class Checkpoint:
 
     def load_weights(self, parameters: Mapping[str, np.ndarray]) -> None:
         load_into(self.path / WEIGHTS, parameters)
-
-    def load_optimizer(self) -> dict[str, np.ndarray]:
-        return load_file(self.path / OPTIMIZER)
 
     def load_best(self, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The best weights so far; where this checkpoint is itself the best they are its own."""

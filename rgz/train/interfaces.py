@@ -54,6 +54,9 @@ class TokenizerLike(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
+    @property
+    def vocab_size(self) -> int: ...
+
     def save(self, path: Any, /) -> Any: ...
 
 

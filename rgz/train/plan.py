@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rgz.config import TrainingArguments
-from rgz.data import Batches, TokenData, encode_dataset, require_one_sequence
+from rgz.data import Batches, Dataset, TokenData, encode_dataset, require_one_sequence
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.schedules import get_schedule
@@ -59,12 +59,14 @@ class TrainingPlan:
         return -(-self.max_steps // self.eval_every) - done if step < self.max_steps else 0
 
 
-def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments, positions: int) -> TrainingPlan:
+def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments, config: Any) -> TrainingPlan:
     """Encode, split, batch and count; RgzError where the text is too short to train on.
 
-    train, val : Dataset or TokenData; val None takes args.validation_split of the training documents.
-    positions : the model's max_position_embeddings, which max_length must not exceed.
+    train, val : Dataset (or a list of its documents) or TokenData; val None takes args.validation_split of the
+        training documents.
+    config : the model's, whose max_position_embeddings max_length must not exceed, nor any id its vocab_size.
     """
+    positions, vocab_size = config.max_position_embeddings, config.vocab_size
     if args.max_length > positions:
         raise RgzError(
             tr(
@@ -73,9 +75,14 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
                 positions=positions,
             )
         )
+    if tokenizer is not None and tokenizer.vocab_size > vocab_size:
+        raise _vocabulary_too_small(vocab_size, tokenizer.vocab_size)
     tokens = _encode(train, tokenizer, args)
     require_one_sequence(tokens, args.max_length)
     val_tokens = None if val is None else _encode(val, tokenizer, args)
+    for data in (tokens, val_tokens):
+        if data is not None and len(data.ids) and (largest := int(data.ids.max())) >= vocab_size:
+            raise _vocabulary_too_small(vocab_size, largest + 1)
     notices: list[str] = []
     if val_tokens is None and args.validation_split > 0:
         tokens, val_tokens, notices = split_validation(tokens, args.validation_split, args.seed)
@@ -146,8 +153,31 @@ def _select(data: TokenData, documents: np.ndarray) -> TokenData:
     )
 
 
+def _vocabulary_too_small(has: int, needed: int) -> RgzError:
+    return RgzError(
+        tr(
+            "vocab_size of the model must be >= that of the tokenizer and of the encoded text, got {has} and {needed}; "
+            "make the model with vocab_size={needed}",
+            has=has,
+            needed=needed,
+        )
+    )
+
+
 def _encode(data: Any, tokenizer: Any, args: TrainingArguments) -> TokenData:
-    return data if isinstance(data, TokenData) else encode_dataset(data, tokenizer, mask_prompts=args.mask_prompts)
+    if isinstance(data, TokenData):
+        return data
+    if isinstance(data, list) and data and all(isinstance(document, str | list) for document in data):
+        data = Dataset(data)
+    if not isinstance(data, Dataset):
+        raise RgzError(
+            tr(
+                "training and validation text must be a Dataset, TokenData or a list of texts, got {kind}; "
+                "files are read by rgz.load_dataset(path)",
+                kind=type(data).__name__,
+            )
+        )
+    return encode_dataset(data, tokenizer, mask_prompts=args.mask_prompts)
 
 
 def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> BatchesLike:

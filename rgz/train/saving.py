@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rgz.config import TrainingArguments
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.safetensors import load_into
@@ -21,6 +23,7 @@ from rgz.train.checkpoint import (
     save_checkpoint,
 )
 from rgz.train.interfaces import PathLike
+from rgz.train.monitor import to_json
 from rgz.train.plan import refuse_other_run
 from rgz.train.rundir import WEIGHTS, RunDirectory
 from rgz.train.state import TrainerState
@@ -76,6 +79,7 @@ class Saver:
             "best": None if best is None else {"monitor": best.monitor, "value": best.value, "step": best.step},
             "callbacks": {name: callback.state_dict() for name, callback in _named(trainer.callbacks)},
             "identity": trainer.plan.identity,
+            "arguments": trainer.args.to_dict(),
         }
         save_checkpoint(run, state.step, tensors, content, trainer.model.config.to_dict())
         self.last_step = state.step
@@ -121,6 +125,21 @@ def _named(callbacks: list[Callback]) -> Iterator[tuple[str, Callback]]:
         kind = type(callback).__name__
         seen[kind] = seen.get(kind, -1) + 1
         yield f"{kind}.{seen[kind]}", callback
+
+
+# What may change at any time: it has no part in what is learnt.
+_NOT_LEARNT = (
+    "output_dir", "overwrite", "max_time", "logging_steps", "save_strategy", "save_steps", "save_seconds",
+    "save_total_limit", "n_threads", "report_to", "max_memory",
+)  # fmt: skip
+
+
+def changed_arguments(checkpoint: Checkpoint, args: TrainingArguments) -> str:
+    """The arguments that differ from those of a checkpoint and bear on what is learnt: "learning_rate, seed"."""
+    now = json.loads(to_json(args.to_dict()))
+    saved = checkpoint.state.get("arguments", now)  # earlier versions did not note them
+    names = [name for name, value in now.items() if name not in _NOT_LEARNT and saved.get(name) != value]
+    return ", ".join(names)
 
 
 def find_checkpoint(

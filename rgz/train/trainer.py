@@ -16,26 +16,22 @@ from rgz.train.interrupt import InterruptRequest, catch_interrupt
 from rgz.train.monitor import ConsoleReporter, JsonlReporter, build_report, format_duration
 from rgz.train.plan import TrainingPlan, make_step, plan_training
 from rgz.train.rundir import RunDirectory
-from rgz.train.saving import Saver, find_checkpoint
+from rgz.train.saving import Saver, changed_arguments, find_checkpoint
 from rgz.train.state import TrainerState, perplexity
 from rgz.train.timer import Clock, Timer
 from rgz.train.update import Updater, describe_skip, refuse_to_go_on
 from rgz.train.verdict import verdicts
 
 _TRAINING_METRICS = (
-    "loss",
-    "perplexity",
-    "learning_rate",
-    "grad_norm",
-    "tokens_per_second",
-    "samples_per_second",
-)
+    "loss", "perplexity", "learning_rate", "grad_norm", "tokens_per_second", "samples_per_second",
+)  # fmt: skip
 
 
 class Trainer:
     """Trains `model` on `train`, as `args` say.
 
-    train, val : Dataset (encoded here) or TokenData; val None holds args.validation_split of `train` out.
+    train, val : Dataset or a list of texts (encoded here), or TokenData; val None holds args.validation_split
+        of `train` out.
     callbacks : see Callback; an EarlyStopping is added for args.early_stopping_patience.
     run_info : noted in training_args.json beside the arguments (the data's paths), for resuming without them.
     step_factory, clock, stream : what makes the update, tells seconds, and takes the console's lines.
@@ -82,9 +78,8 @@ class Trainer:
         self._interrupt = InterruptRequest()
 
     def say(self, text: str) -> None:
-        """One sentence to the user, above the progress bar."""
-        if self._console in self._reporters:
-            self._console.say(text)
+        """One sentence to the user, above the progress bar; whatever args.report_to names, it is not lost."""
+        self._console.say(text)
 
     def stop(self, reason: str) -> None:
         """End training after the current update; for callbacks."""
@@ -102,8 +97,7 @@ class Trainer:
     def prepare(self) -> TrainingPlan:
         """Encode and count; done once, and by `train` where nobody asked before."""
         if not hasattr(self, "plan"):
-            positions = self.model.config.max_position_embeddings
-            self.plan = plan_training(*self._data, self.tokenizer, self.args, positions)
+            self.plan = plan_training(*self._data, self.tokenizer, self.args, self.model.config)
         return self.plan
 
     def train(self, resume_from_checkpoint: bool | PathLike | None = None) -> list[dict[str, Any]]:
@@ -124,6 +118,8 @@ class Trainer:
         self.best = self._best_keeper()
         self.saver = Saver(self)
         self.state = TrainerState() if checkpoint is None else self.saver.load(checkpoint, in_place)
+        if checkpoint is not None and (changed := changed_arguments(checkpoint, self.args)):
+            self.say(tr("this run began with other values of: {names}; the new ones hold from here on", names=changed))
         self.state.max_steps, self.state.batches_per_epoch = plan.max_steps, len(plan.batches)
         for callback in self.callbacks:
             callback.on_train_begin(self, self.state)
@@ -141,12 +137,14 @@ class Trainer:
         """Who keeps the best weights: a callback that wants them back comes before the arguments."""
         for callback in self.callbacks:
             if _wants_best(callback):
+                check_monitor(callback.monitor, self)
                 return BestWeights(callback.monitor, callback.mode)
         monitor = self.args.metric_for_best_model
-        if "best" in self.args.save_strategy:
-            check_monitor(monitor, self)
-        elif not self.args.load_best_model_at_end or (monitor.startswith("val_") and not self.has_validation):
+        if "best" not in self.args.save_strategy and (
+            not self.args.load_best_model_at_end or (monitor.startswith("val_") and not self.has_validation)
+        ):
             return None
+        check_monitor(monitor, self)
         return BestWeights(monitor)
 
     def _train(self) -> None:
@@ -197,11 +195,7 @@ class Trainer:
         if args.max_time is not None and self.timer.elapsed() >= float(args.max_time):
             limit = format_duration(float(args.max_time))
             self.stop(
-                tr(
-                    "the time limit of {limit} is reached; go on with: {command}",
-                    limit=limit,
-                    command=self._resume,
-                )
+                tr("the time limit of {limit} is reached; go on with: {command}", limit=limit, command=self._resume)
             )
         if self.saver.due(improved):
             self._save()
@@ -278,13 +272,8 @@ class Trainer:
         self._fire("on_exception")
         self._fire("on_train_end")
         if interrupted and self.saver.enabled:
-            self.say(
-                tr(
-                    "interrupted at step {step}; go on with: {command}",
-                    step=self.state.step,
-                    command=self._resume,
-                )
-            )
+            step, command = self.state.step, self._resume
+            self.say(tr("interrupted at step {step}; go on with: {command}", step=step, command=command))
 
     def _settle(self, failed: bool = False) -> None:
         """Put the best weights back and write them; after a failure only those known to be good."""

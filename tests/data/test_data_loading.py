@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgz.data import load_dataset
+from rgz.data import Dataset, load_dataset
 from rgz.data.dataset import natural_key
 from rgz.errors import RgzError
 
@@ -51,6 +51,36 @@ def test_every_line_of_a_text_file_is_a_document(write):
 
 def test_a_line_that_is_a_dialogue_becomes_one(write):
     assert load_dataset(write("a.txt", "用户：你好助手：您好\n用户是谁")).documents == [CHAT, "用户是谁"]
+
+
+MORE = [{"role": "user", "content": "再见"}, {"role": "assistant", "content": "好的\n慢走"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("用户：你好\n助手：您好\n", [CHAT]),
+        ("用户：你好\r\n助手：您好\r\n用户：再见\r\n助手：好的\r\n慢走", [CHAT + MORE]),
+        ("\n用户：你好\n助手：您好\n \n\n用户: 再见\n助手: 好的\n慢走\n", [CHAT, MORE]),
+        ("用户：你好\n\n助手：您好", [CHAT]),
+    ],
+)
+def test_dialogues_over_several_lines_are_read_whole_and_it_is_said(write, text, expected):
+    path = write("a.txt", text)
+    data = load_dataset(path)
+    assert data.documents == expected
+    assert data.notices == [f"{path}: read as dialogues over several lines: {len(expected)}"]
+
+
+def test_dialogues_a_line_and_texts_among_dialogues_stay_lines(write):
+    assert load_dataset(write("a.txt", "用户：你好助手：您好\n\n用户：你好助手：您好\n")).documents == [CHAT, CHAT]
+    lines = ["从前有座山。", "", "用户：你好", "助手：您好"]
+    assert load_dataset(write("b.txt", "\n".join(lines))).documents == [line for line in lines if line]
+
+
+def test_a_dataset_is_a_sequence_of_its_documents():
+    data = Dataset(["一", CHAT])
+    assert list(data) == ["一", CHAT] and data[1] == CHAT and data[-2] == "一"
 
 
 def test_unusual_line_separators_are_part_of_the_text(write):

@@ -44,6 +44,13 @@ def tokenizer(request):
     return TOKENIZERS[request.param]
 
 
+@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, ByteTokenizer])
+def test_all_kinds_are_trained_alike_and_not_on_one_text(kind):
+    assert isinstance(kind.train(iter(CORPUS), vocab_size=300, min_frequency=2), kind)
+    with pytest.raises(RgzError, match=r"trained on a list of texts, got one text; write \[text\]"):
+        kind.train(CORPUS[0])
+
+
 @pytest.mark.parametrize("text", NASTY + CORPUS)
 def test_decoding_gives_back_what_was_encoded(tokenizer, text):
     assert tokenizer.decode(tokenizer.encode(text)) == text

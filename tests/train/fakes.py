@@ -36,6 +36,7 @@ class FakeModel:
 
 class FakeTokenizer:
     fingerprint = "0123456789abcdef"
+    vocab_size = 12
 
     def save(self, path):
         path.write_text("{}")

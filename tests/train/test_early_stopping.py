@@ -79,6 +79,12 @@ def test_an_unknown_mode_is_refused(monkeypatch):
         EarlyStopping(mode="maxx")
 
 
+def test_a_negative_patience_is_refused(monkeypatch):
+    monkeypatch.setenv("RGZ_LANG", "en")
+    with pytest.raises(RgzError, match="patience must be >= 0, got -1"):
+        EarlyStopping(patience=-1)
+
+
 def test_its_state_comes_back_for_the_same_metric_only():
     first = EarlyStopping(patience=5)
     for value in (2.0, 3.0, 3.0):

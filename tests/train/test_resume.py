@@ -210,6 +210,18 @@ def test_other_batches_are_refused(make_trainer, uninterrupted, change, message)
         trainer.train(resume_from_checkpoint=True)
 
 
+def test_changed_arguments_are_named_once(make_trainer):
+    make_trainer(num_train_epochs=1).train()
+    changes = {"num_train_epochs": 2, "learning_rate": 0.25, "logging_steps": 1, "save_seconds": 9}
+    trainer = make_trainer(**changes)
+    trainer.train(resume_from_checkpoint=True)
+    said = "this run began with other values of: num_train_epochs, learning_rate; the new ones hold from here on"
+    assert trainer.output().count(said) == 1
+    trainer = make_trainer(**changes)
+    trainer.train(resume_from_checkpoint=True)
+    assert "other values" not in trainer.output()
+
+
 def test_a_changed_text_is_refused(make_trainer, uninterrupted):
     whole, _ = uninterrupted
     other = token_data(seed=77)

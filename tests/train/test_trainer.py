@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from train.fakes import FakeModel, FakeStep, token_data
 
+from rgz.data import Dataset
 from rgz.errors import RgzError
 from rgz.safetensors import load_file
+from rgz.text import ByteTokenizer
 from rgz.train import Callback, EarlyStopping, RunDirectory, TrainingDiverged, mean_loss
 
 KEYS = [
@@ -232,6 +234,38 @@ def test_a_metric_nobody_reports_is_an_error_before_anything_is_written(make_tra
         trainer.train()
 
 
+def test_early_stopping_begins_anew_with_each_run(make_trainer):
+    stopping = EarlyStopping(patience=2)
+    settings = {"val": token_data(30, seed=9, longest=4), "num_train_epochs": 99, "learning_rate": 3.0}
+    first = make_trainer(output_dir=None, callbacks=[stopping], **settings)
+    steps = first.train()[-1]["step"]
+    assert stopping.stopped_step == steps
+    again = make_trainer(output_dir=None, callbacks=[stopping], **settings)
+    assert again.train()[-1]["step"] == steps
+    assert first.train()[-1]["step"] > 0, "the same trainer once more"
+
+
+@pytest.mark.parametrize("arguments", [{}, {"save_strategy": "best"}])
+def test_a_misspelt_metric_is_an_error_before_anything_is_written(make_trainer, arguments):
+    trainer = make_trainer(metric_for_best_model="val_los", **arguments)
+    with pytest.raises(RgzError, match="unknown metric 'val_los'; did you mean 'val_loss'"):
+        trainer.train()
+    assert not trainer.run.path.exists()
+
+
+@pytest.mark.parametrize("report_to", [(), ("jsonl",)])
+def test_messages_come_whatever_the_reporters_and_report_lines_do_not(make_trainer, report_to):
+    class Enough(Callback):
+        def on_step_end(self, trainer, state):
+            if state.step == 5:
+                raise KeyboardInterrupt
+
+    trainer = make_trainer(report_to=report_to, callbacks=[Enough()])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert "go on with: rgz resume" in trainer.output() and "Loss" not in trainer.output()
+
+
 def test_training_loss_can_be_watched_without_validation_data(make_trainer):
     trainer = make_trainer(
         early_stopping_patience=1, metric_for_best_model="loss", validation_split=0.0,
@@ -315,6 +349,11 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(make_trainer
 
 def test_bad_input_leaves_nothing_behind(make_trainer, tmp_path):
     for match, arguments in {
+        "vocab_size of the model must be .* got 9 and 12; make the model": {"model": FakeModel(9)},
+        "vocab_size of the model must be .* got 12 and 13": {"train": token_data(vocab_size=13)},
+        "vocab_size of the model must be .* got 12 and 14": {"val": token_data(vocab_size=14)},
+        "must be a Dataset, TokenData or a list of texts, got str; .*load_dataset": {"train": "my.txt"},
+        "or a list of texts, got list": {"train": [1, 2]},
         "too short for one sequence": {"train": token_data(1, longest=4), "max_length": 16},
         r"max_length must be <= max_position_embeddings .* got 65 and 64": {"max_length": 65},
         "unknown schedule|unknown lr_scheduler": {"lr_scheduler_type": "cosin"},
@@ -322,6 +361,20 @@ def test_bad_input_leaves_nothing_behind(make_trainer, tmp_path):
         with pytest.raises(RgzError, match=match):
             make_trainer(**arguments).train()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_tokenizer_smaller_than_the_model_is_fine(make_trainer):
+    make_trainer(output_dir=None, model=FakeModel(20)).train()
+
+
+def test_a_list_of_texts_is_as_good_as_a_dataset(make_trainer):
+    def planned(train):
+        trainer = make_trainer(output_dir=None, model=FakeModel(300), train=train)
+        trainer.tokenizer = ByteTokenizer()
+        return trainer.prepare().identity
+
+    texts = ["太阳从东方升起。", "人民在学习人工智能。", "合久必分"]
+    assert planned(texts) == planned(Dataset(texts))
 
 
 def test_no_output_folder_writes_nothing(make_trainer, tmp_path):
