@@ -137,7 +137,7 @@ class CosineWithRestarts(_Decaying):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.cycles <= self.steps - self.warmup:
+        if not isinstance(self.cycles, int) or not 1 <= self.cycles <= self.steps - self.warmup:
             raise RgzError(
                 tr(
                     "cycles must be between 1 and the steps after warmup, {steps}, got {cycles}",

@@ -1,11 +1,15 @@
 """Fixtures shared by all tests."""
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from rgz import _kernels
+
+# Programs started by tests must find the installed package, not the source folder that they are started in.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 USABLE_ISAS = [name for name, _, usable in _kernels.isas() if usable]
 

@@ -86,6 +86,7 @@ def generate(
         )
         print(text, flush=True)
         return
+    written = False
     try:
         for piece in stream(
             loaded.model,
@@ -96,5 +97,7 @@ def generate(
             **sampling,
         ):
             print(piece, end="", flush=True)
+            written = True
     finally:
-        print(flush=True)  # Ctrl-C too leaves the shell's prompt on a line of its own
+        if written:
+            print(flush=True)  # Ctrl-C too leaves the shell's prompt on a line of its own

@@ -54,7 +54,7 @@ def load_run(path: str) -> LoadedRun:
     folder = Path(path)
     if not folder.is_dir():
         raise RgzError(tr("{path} is no folder; give the run directory that training wrote", path=path))
-    run = folder if (folder / "tokenizer.json").exists() else folder.parent
+    run = folder.parent if folder.resolve().name.startswith("checkpoint-") else folder
     directory = RunDirectory(run)
     if folder == run and not (folder / "model.safetensors").exists() and (found := directory.checkpoints()):
         folder = found[0]

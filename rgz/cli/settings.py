@@ -17,6 +17,7 @@ from rgz.cli.command import Flag, given
 from rgz.cli.console import result, say, say_all
 from rgz.cli.flags import CHOSEN, plain_value, read_config
 from rgz.config import ModelConfig, TrainingArguments
+from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.schedules import SCHEDULES
 from rgz.strict import unknown_name
@@ -81,6 +82,13 @@ class Settings:
         values = {**(defaults or {}), **file, **line}
         if isinstance(validation := values.get("validation_data"), str):
             values["validation_data"] = (validation,)
+        for name in ("preset", "tokenizer", "source", "validation_data"):
+            value = values.get(name)
+            texts = value if name == "validation_data" and isinstance(value, list | tuple) else [value]
+            if value is not None and not all(isinstance(text, str) for text in texts):
+                raise RgzError(
+                    tr("{name} must be {wanted}, got {value}", name=name, wanted=tr("a text"), value=repr(value))
+                )
         training = {k: plain_value(TrainingArguments, k, v) for k, v in values.items() if k in _TRAINING}
         model = {k: plain_value(ModelConfig, k, v) for k, v in values.items() if k in _MODEL}
         return cls(training, model, {k: v for k, v in values.items() if k not in {*_TRAINING, *_MODEL}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ from rgz.cli.settings import (
     run_info,
     train_or_plan,
 )
+from rgz.errors import RgzError
 from rgz.messages import tr
 
 # Gentler than pretraining: what the model knows of the language is to stay.
@@ -57,6 +59,11 @@ def sft(ctx: click.Context, data: tuple[str, ...], source: str, dry_run: bool, *
     if draft.output_dir is not None and not dry_run:
         refuse_unusable(draft.output_dir, draft.overwrite)
     loaded = load_run(source)
+    if draft.output_dir is not None and Path(draft.output_dir).resolve() in (
+        loaded.run.resolve(),
+        loaded.folder.resolve(),
+    ):
+        raise RgzError(tr("{path} holds the model to start from; choose another folder with -o", path=draft.output_dir))
     texts = read_texts(data, validation, draft.validation_split, draft.seed)
     if draft.mask_prompts:
         require_dialogue(texts.train)

@@ -109,6 +109,11 @@ def _files(paths: Paths, notices: list[str]) -> Iterator[Path]:
             yield path
 
 
+_RUN_MARK = "training_args.json"
+_RUN_FILES = frozenset({_RUN_MARK, "config.json", "tokenizer.json", "metrics.jsonl", "model.safetensors"})
+_CHECKPOINT = re.compile(r"checkpoint-\d+").fullmatch
+
+
 def _folder_files(folder: Path, notices: list[str]) -> list[Path]:
     """Return the readable files under `folder`; a notice names the others, hidden ones excepted."""
     found: list[Path] = []
@@ -120,8 +125,13 @@ def _folder_files(folder: Path, notices: list[str]) -> list[Path]:
         ) from error
 
     for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
+        run = _RUN_MARK in names  # a run may stand among its data; its own files are no text
+        folders[:] = sorted(
+            (n for n in folders if not (n.startswith(".") or (run and _CHECKPOINT(n)))), key=natural_key
+        )
         for name in sorted((name for name in names if not name.startswith(".")), key=natural_key):
+            if run and name in _RUN_FILES:
+                continue
             if Path(name).suffix.lower() in FORMATS:
                 found.append(Path(place, name))
             else:

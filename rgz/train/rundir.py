@@ -131,7 +131,21 @@ class RunDirectory:
 
     def read_history(self, count: int | None = None) -> list[dict[str, Any]]:
         """The first `count` whole lines of metrics.jsonl (None: all)."""
-        return [json.loads(line) for line in self._history_lines(count)]
+        reports = []
+        for number, line in enumerate(self._history_lines(count), 1):
+            try:
+                reports.append(json.loads(line))
+            except ValueError as error:
+                raise RgzError(
+                    tr(
+                        "{path}:{number}: no report of a run ({reason}); restore the file, or delete it to go on "
+                        "without the reports so far",
+                        path=self.path / METRICS,
+                        number=number,
+                        reason=error,
+                    )
+                ) from error
+        return reports
 
     def _history_lines(self, count: int | None) -> list[bytes]:
         try:

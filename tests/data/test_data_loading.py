@@ -299,3 +299,13 @@ def test_an_empty_file_in_a_folder_is_refused_by_name(write, tmp_path):
 def test_digits_in_names_are_ordered_as_numbers():
     names = ["a10", "a2", "a", "A1", "10", "9b", "b", "²"]
     assert sorted(names, key=natural_key) == ["9b", "10", "a", "A1", "a2", "a10", "b", "²"]
+
+
+def test_a_run_that_stands_among_its_data_is_no_text(tmp_path):
+    (tmp_path / "a.txt").write_text("太阳从东方升起\n", encoding="utf-8")
+    run = tmp_path / "runs" / "x-1"
+    (run / "checkpoint-7").mkdir(parents=True)
+    for name in ("training_args.json", "config.json", "tokenizer.json", "checkpoint-7/state.json"):
+        (run / name).write_text("{}", encoding="utf-8")
+    (run / "metrics.jsonl").write_text('{"step": 1}\n', encoding="utf-8")
+    assert load_dataset(tmp_path).documents == ["太阳从东方升起"]
