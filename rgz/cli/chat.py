@@ -44,6 +44,13 @@ def build() -> Command:
                 metavar="N",
                 help=tr("threads; none: the physical cores"),
             ),
+            Flag(
+                ["--turns"],
+                type=click.IntRange(min=1),
+                metavar="N",
+                help=tr("questions it sees at a time, the last included"),
+                shown_default=tr("as in training"),
+            ),
             *sampling_flags(),
         ],
         help=tr("One line is one message; an empty line does nothing. With piped input, answers go to stdout."),
@@ -51,7 +58,7 @@ def build() -> Command:
     )
 
 
-def chat(ctx: click.Context, run: str, max_new_tokens: int, n_threads: int | None, **_: Any) -> None:
+def chat(ctx: click.Context, run: str, max_new_tokens: int, turns: int | None, n_threads: int | None, **_: Any) -> None:
     from rgz.generate import ChatSession
 
     settings = sampling_values(given(ctx))
@@ -63,13 +70,15 @@ def chat(ctx: click.Context, run: str, max_new_tokens: int, n_threads: int | Non
                 run=run,
             )
         )
-    session = ChatSession(
-        loaded.model, loaded.tokenizer, max_new_tokens=max_new_tokens, n_threads=n_threads, **settings
-    )
+    turns = turns or loaded.info.get("turns")
+    common = {"max_new_tokens": max_new_tokens, "n_threads": n_threads}
+    session = ChatSession(loaded.model, loaded.tokenizer, turns, **common, **settings)
     if sys.stdin.isatty():
         with contextlib.suppress(ImportError):  # not on Windows: then without history
             import readline  # noqa: F401 - line editing for input()
         say(tr("Talk, or :help. Ctrl-C stops an answer, Ctrl-D ends."))
+        if turns == 1:
+            say(tr("It was trained on single questions and sees one at a time; :set turns=3 lets it see more."))
     for line in _lines():
         if line.startswith(":"):
             if not _command(session, line):
@@ -87,8 +96,8 @@ def _lines() -> Iterator[str]:
     while True:
         try:
             yield input(tr("you: ")).strip()
-        except EOFError:
-            print()
+        except (EOFError, KeyboardInterrupt):
+            print()  # the shell's prompt belongs on a line of its own
             return
 
 
@@ -134,7 +143,7 @@ def _command(session: ChatSession, line: str) -> bool:
 
 def _set(session: ChatSession, text: str) -> None:
     fields = {f.name: f for f in dataclasses.fields(Sampling)}
-    current = {"max_new_tokens": session.settings["max_new_tokens"]}
+    current: dict[str, Any] = {"max_new_tokens": session.settings["max_new_tokens"], "turns": session.turns}
     current |= {name: session.settings.get(name, field.default) for name, field in fields.items()}
     try:
         for part in text.replace("，", ",").replace(",", " ").split():
@@ -144,7 +153,11 @@ def _set(session: ChatSession, text: str) -> None:
                 raise unknown_name(tr("setting"), key, current)
             if not equals:
                 raise RgzError(tr("write :set {name}=value", name=key))
-            session.settings[key] = current[key] = _parse(key, value, fields)
+            current[key] = _parse(key, value, fields)
+            if key == "turns":
+                session.turns = current[key]
+            else:
+                session.settings[key] = current[key]
     except RgzError as error:
         say(str(error))
         return
@@ -152,7 +165,7 @@ def _set(session: ChatSession, text: str) -> None:
 
 
 def _parse(key: str, text: str, fields: dict[str, Any]) -> Any:
-    if key == "max_new_tokens":
+    if key in ("max_new_tokens", "turns"):
         if not text.isdecimal() or int(text) < 1:
             raise RgzError(tr("{name} must be {wanted}, got {value}", name=key, wanted=">= 1", value=text))
         return int(text)

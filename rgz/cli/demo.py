@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rgz.cli.command import Command, Flag
 from rgz.cli.console import megabytes, result, say, say_all
 from rgz.cli.layout import table
-from rgz.cli.settings import Texts, free_directory, make_trainer, refuse_unusable
+from rgz.cli.settings import Texts, free_directory, make_trainer, refuse_unusable, usual_turns
 from rgz.config import ModelConfig, TrainingArguments
 from rgz.messages import tr
 
@@ -96,7 +96,9 @@ def demo(output_dir: str | None, overwrite: bool) -> None:
     for (title, documents, folder), settings in zip(stages, STAGES, strict=True):
         say(("" if len(rows) == 1 else "\n") + title)
         args = TrainingArguments(output_dir=folder, overwrite=overwrite, **COMMON, **settings)
-        trainer = make_trainer(model, tokenizer, documents, args, {"command": "demo"})
+        trainer = make_trainer(
+            model, tokenizer, documents, args, {"command": "demo", "turns": usual_turns(documents.train)}
+        )
         run_stage(trainer, documents)
         rows.append((tr("pretraining") if len(rows) == 1 else tr("fine-tuning"), *perplexities(trainer)))
     say("\n" + tr("3. it answers"))

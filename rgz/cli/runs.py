@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,7 @@ class LoadedRun:
     """folder : where the weights were; run : the run directory, the same or the one above.
 
     arguments : how it was trained, None where nothing tells (a model from elsewhere).
+    info : what else its training noted, such as the questions of a usual dialogue ("turns").
     """
 
     folder: Path
@@ -34,6 +35,7 @@ class LoadedRun:
     model: Model
     tokenizer: Tokenizer
     arguments: TrainingArguments | None
+    info: dict[str, Any]
 
     @property
     def run_name(self) -> str:
@@ -60,5 +62,5 @@ def load_run(path: str) -> LoadedRun:
         folder = found[0]
         say(tr("{run} has not ended; taking its newest checkpoint, {name}", run=run, name=folder.name))
     model = Model.from_pretrained(folder)
-    arguments = directory.read_arguments()[0] if (run / "training_args.json").exists() else None
-    return LoadedRun(folder, run, model, load_tokenizer(run), arguments)
+    arguments, info = directory.read_arguments() if (run / "training_args.json").exists() else (None, {})
+    return LoadedRun(folder, run, model, load_tokenizer(run), arguments, info)

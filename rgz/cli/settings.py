@@ -145,6 +145,12 @@ def read_texts(data: Sequence[str], validation: Sequence[str], fraction: float, 
     return Texts(train, val if len(val) else None)
 
 
+def usual_turns(dataset: Dataset) -> int:
+    """Most questions that at least a tenth of the dialogues have: what a model learns to follow."""
+    turns = [sum(m["role"] == "user" for m in d) for d in dataset.documents if not isinstance(d, str)]
+    return sorted(turns)[-max(1, len(turns) // 10)] if turns else 1
+
+
 def run_info(command: str, data: Sequence[str], validation: Sequence[str], **more: Any) -> dict[str, Any]:
     """What `rgz resume` needs beside the arguments: where the text is."""
     info = {"command": command, "data": [os.path.abspath(path) for path in data]}

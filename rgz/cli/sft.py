@@ -24,12 +24,14 @@ from rgz.cli.settings import (
     run_flags,
     run_info,
     train_or_plan,
+    usual_turns,
 )
 from rgz.errors import RgzError
 from rgz.messages import tr
 
-# Gentler than pretraining: what the model knows of the language is to stay.
-DEFAULTS: dict[str, Any] = {"learning_rate": 5e-4, "mask_prompts": True}
+# The rate is gentler than that of pretraining: what the model knows of the language is to stay. The last weights are
+# kept: answers go on improving after the validation loss has begun to rise (Ouyang et al. 2022, arXiv:2203.02155, 3.5).
+DEFAULTS: dict[str, Any] = {"learning_rate": 1e-3, "mask_prompts": True, "load_best_model_at_end": False}
 _MOST_EPOCHS = 20
 
 
@@ -70,6 +72,6 @@ def sft(ctx: click.Context, data: tuple[str, ...], source: str, dry_run: bool, *
     settings.limit_length(loaded.model.config.max_position_embeddings)
     chosen = choose_size(settings, count_tokens(texts, loaded.tokenizer), _MOST_EPOCHS)
     args = settings.arguments(f"{loaded.run_name}-sft")
-    info = run_info("sft", data, validation, source=os.path.abspath(loaded.folder))
+    info = run_info("sft", data, validation, source=os.path.abspath(loaded.folder), turns=usual_turns(texts.train))
     trainer = make_trainer(loaded.model, loaded.tokenizer, texts, args, info)
     train_or_plan(trainer, texts, dry_run=dry_run, chosen=chosen)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rgz.cli.command import Command, Flag
-from rgz.cli.flags import model_flags, training_flags
+from rgz.cli.flags import CHOSEN, model_flags, training_flags
 from rgz.cli.settings import (
     BY_SIZE,
     Settings,
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 TOKENIZERS = ("word", "char", "byte")
 MOST_ENTRIES = 8000
 _MOST_EPOCHS = 20
+# Small models bear, and need, twice the usual rate: on RustGPT-Chinese's texts, in its shape, the best validation loss
+# was 5.29 against 5.36.
+_SMALL, _SMALL_RATE = 10_000_000, 2e-3
 _PRESETS = ((0, "pico"), (50_000, "nano"), (5_000_000, "micro"))  # from so many characters of text
 
 
@@ -57,7 +60,7 @@ def build() -> Command:
             *run_flags()[:1],
             *own,
             *run_flags()[1:],
-            *training_flags(BY_SIZE),
+            *training_flags({**BY_SIZE, "learning_rate": CHOSEN}),
             *model_flags(),
         ],
         help=tr(
@@ -91,6 +94,9 @@ def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) ->
     tokenizer = make_tokenizer(settings, texts, preset)
     config = _shape(settings, preset, tokenizer.vocab_size)
     settings.limit_length(config.max_position_embeddings)
+    if "learning_rate" not in settings.training and config.num_parameters() < _SMALL:
+        settings.training["learning_rate"] = _SMALL_RATE
+        chosen.append(f"--learning-rate {_SMALL_RATE:g}")
     chosen += choose_size(settings, count_tokens(texts, tokenizer), _MOST_EPOCHS)
     args = settings.arguments(run_name(data))
     info = run_info("train", data, validation)

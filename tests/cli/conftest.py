@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from cli.tiny import TINY
@@ -12,7 +11,6 @@ from click.testing import CliRunner
 
 from rgz.cli.app import build_app
 
-ROOT = Path(__file__).resolve().parents[2]
 SENTENCES = (
     "太阳从东方升起，照亮了山谷。",
     "月亮在夜里反射太阳的光。",
@@ -49,7 +47,7 @@ def command():
     """Start a command in a process of its own; the caller waits."""
 
     def start(*args, **options):
-        environment = {**os.environ, "RGZ_LANG": "en", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+        environment = {**os.environ, "RGZ_LANG": "en", "PYTHONIOENCODING": "utf-8"}
         return subprocess.Popen(
             [sys.executable, "-m", "rgz", *map(str, args)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment, **options,

@@ -77,7 +77,10 @@ def test_the_command_line_wins_over_the_config_file(rgz, texts, tmp_path):
 def test_what_was_not_given_is_chosen_for_the_text_and_said(rgz, texts):
     result = rgz("train", texts, "--dry-run")
     assert result.exit_code == 0, result.stderr
-    assert "chosen for this text: --preset pico --batch-size 4 --num-train-epochs 20)" in result.stdout
+    assert (
+        "chosen for this text: --preset pico --learning-rate 0.002 --batch-size 4 --num-train-epochs 20)"
+        in result.stdout
+    )
     assert [preset_for(n) for n in (0, 49_999, 50_000, 5_000_000)] == ["pico", "pico", "nano", "micro"]
 
 
@@ -124,7 +127,7 @@ def test_fine_tuning_teaches_the_answers(rgz, answering, dialogues):
     result = rgz("generate", answering, "--chat", "--prompt", "你是谁？", "--greedy")
     assert result.stdout == "我是一个小模型。\n"
     info = json.loads((answering / "training_args.json").read_text(encoding="utf-8"))
-    assert info["command"] == "sft" and info["data"] == [str(dialogues)]
+    assert info["command"] == "sft" and info["turns"] == 1 and info["data"] == [str(dialogues)]
 
 
 def test_fine_tuning_keeps_vocabulary_and_shape(trained, answering):

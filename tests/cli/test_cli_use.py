@@ -8,6 +8,8 @@ import pytest
 from cli.tiny import TINY
 
 from rgz import __version__
+from rgz.generate import ChatSession, Model
+from rgz.text import load_tokenizer
 
 
 def test_eval_prints_loss_perplexity_and_bits_per_character(rgz, trained, texts):
@@ -89,6 +91,20 @@ def test_chat_goes_on_past_the_context(rgz, answering):
     assert result.exit_code == 0 and len(result.stdout.splitlines()) == 12
 
 
+@pytest.mark.parametrize(("turns", "seen"), [(1, 1), (2, 2), (None, 3)])
+def test_a_session_sees_as_many_questions_as_it_is_told(answering, turns, seen):
+    tokenizer = load_tokenizer(answering)
+    session = ChatSession(Model.from_pretrained(answering), tokenizer, turns, max_new_tokens=1)
+    for _ in range(2):
+        list(session.reply("谁？"))
+    assert tokenizer.decode(session.prompt_ids("谁？")).count("用户：") == seen
+
+
+def test_chat_sees_as_many_questions_as_training_had(rgz, answering):
+    assert "turns=1 " in rgz("chat", answering, input=":set\n").stderr
+    assert "turns=4 " in rgz("chat", answering, "--turns", 2, input=":set turns=4\n").stderr
+
+
 def test_chat_commands(rgz, answering):
     lines = (":help", ":set temperature=0.5 greedy=true", ":set", ":set temperatur=1", ":set top_p=7",
              ":set greedy=maybe", ":set seed", ":hlep", ":exit", "你是谁？")  # fmt: skip
@@ -97,7 +113,7 @@ def test_chat_commands(rgz, answering):
     for words in (":clear", "temperature=0.5", "greedy=true", "did you mean 'temperature'", "top_p must be in (0, 1]",
                   "greedy must be true | false", ":set seed=value", "did you mean ':help'"):  # fmt: skip
         assert words in result.stderr, words
-    assert "max_new_tokens=256  temperature=0.5" in result.stderr.splitlines()[5]
+    assert "max_new_tokens=256  turns=1  temperature=0.5" in result.stderr.splitlines()[5]
 
 
 def test_chat_with_a_model_that_never_learnt_to_answer_says_so(rgz, trained):
