@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _TRAINING = tuple(f.name for f in dataclasses.fields(TrainingArguments))
 _MODEL = tuple(f.name for f in dataclasses.fields(ModelConfig))
 RUNS = "runs"
-ENOUGH_UPDATES = 2000  # fewer teach a small model little more than the commonest words
+ENOUGH_UPDATES = 3000  # fewer teach a small model little more than the commonest words
 BY_SIZE = {"batch_size": CHOSEN, "num_train_epochs": CHOSEN}  # see choose_size
 _UPDATES_PER_EPOCH = 100
 _LEAST_BATCH = 4
