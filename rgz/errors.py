@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class RgzError(ValueError):
     """Something the user can put right: one line that says what must hold, what came, and what to do.
@@ -13,3 +16,14 @@ class RgzError(ValueError):
     def __init__(self, message: str) -> None:
         # A file name or a quoted value may hold a line break; the promise of one line is kept here, once.
         super().__init__(" ".join(message.split("\n")) if "\n" in message else message)
+
+
+@contextlib.contextmanager
+def explained(*, about: object = "", remedy: str = "") -> Iterator[None]:
+    """Complete the RgzErrors of the block: `about` before them, such as a file's name, `remedy` after them."""
+    try:
+        yield
+    except RgzError as error:
+        before = f"{about}: " if about else ""
+        after = f"; {remedy}" if remedy else ""
+        raise RgzError(f"{before}{error}{after}") from error

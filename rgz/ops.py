@@ -37,6 +37,12 @@ def _need(name: str, array: np.ndarray, ndim: int, dtype: type[np.generic] = np.
         raise RgzError(tr("{name} must be C-contiguous; np.ascontiguousarray makes a copy that is", name=name))
 
 
+def _need_entries(**arrays: np.ndarray) -> None:
+    for name, array in arrays.items():
+        if not array.size:
+            raise RgzError(tr("{name} must not be empty, got shape {shape}", name=name, shape=array.shape))
+
+
 def _need_float32(**arrays: tuple[np.ndarray, int]) -> None:
     for name, (array, ndim) in arrays.items():
         _need(name, array, ndim)
@@ -63,6 +69,7 @@ def linear(
 ) -> Floats:
     """y (N, O) = x (N, I) weight (O, I)^T + bias (O,) + residual (N, O)."""
     _need_float32(x=(x, 2), weight=(weight, 2))
+    _need_entries(x=x, weight=weight)
     y = np.empty((x.shape[0], weight.shape[0]), np.float32)
     with single_threaded_blas():
         _kernels.linear_forward(y, x, weight, bias, residual, resolve_threads(n_threads))
@@ -74,6 +81,7 @@ def linear_backward(
 ) -> tuple[Floats, Floats, Floats]:
     """dx (N, I), dweight (O, I), dbias (O,) from dy (N, O)."""
     _need_float32(dy=(dy, 2), x=(x, 2), weight=(weight, 2))
+    _need_entries(x=x, weight=weight)
     dx, dweight, dbias = np.empty_like(x), np.zeros_like(weight), np.zeros(weight.shape[0], np.float32)
     with single_threaded_blas():
         _kernels.linear_backward(dx, dweight, dbias, dy, x, weight, resolve_threads(n_threads))
@@ -81,7 +89,19 @@ def linear_backward(
 
 
 def _boundaries(cu_seqlens: Ints | None, rows: int) -> Ints:
-    return np.array([0, rows], np.int32) if cu_seqlens is None else np.ascontiguousarray(cu_seqlens, np.int32)
+    if cu_seqlens is None:
+        return np.array([0, rows], np.int32)
+    _need("cu_seqlens", cu_seqlens, 1, np.int32)
+    return cu_seqlens
+
+
+def _attention_settings(
+    q: Floats, cu_seqlens: Ints | None, causal: bool, scale: float | None, n_threads: int | None
+) -> tuple[Ints, Floats, float, bool, int]:
+    """What both attention kernels take last: boundaries, scratch, scale, causal, threads."""
+    threads, head_size = resolve_threads(n_threads), q.shape[2]
+    scratch = np.empty(_kernels.attention_scratch(head_size, threads), np.float32)
+    return _boundaries(cu_seqlens, len(q)), scratch, head_size**-0.5 if scale is None else scale, causal, threads
 
 
 def flash_attention(
@@ -100,21 +120,9 @@ def flash_attention(
     Source: Dao 2023, "FlashAttention-2", arXiv:2307.08691.
     """
     _need_float32(q=(q, 3), k=(k, 3), v=(v, 3))
-    threads = resolve_threads(n_threads)
+    _need_entries(q=q)
     out, lse = np.empty_like(q), np.empty(q.shape[:2], np.float32)
-    scratch = np.empty(_kernels.attention_scratch(q.shape[2], threads), np.float32)
-    _kernels.attention_forward(
-        out,
-        lse,
-        q,
-        k,
-        v,
-        _boundaries(cu_seqlens, len(q)),
-        scratch,
-        q.shape[2] ** -0.5 if scale is None else scale,
-        causal,
-        threads,
-    )
+    _kernels.attention_forward(out, lse, q, k, v, *_attention_settings(q, cu_seqlens, causal, scale, n_threads))
     return out, lse
 
 
@@ -132,25 +140,9 @@ def flash_attention_backward(
 ) -> tuple[Floats, Floats, Floats]:
     """dq, dk, dv of flash_attention, from what it took and returned; p is computed again from lse."""
     _need_float32(dout=(dout, 3), q=(q, 3), k=(k, 3), v=(v, 3), out=(out, 3), lse=(lse, 2))
-    threads = resolve_threads(n_threads)
     dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
-    scratch = np.empty(_kernels.attention_scratch(q.shape[2], threads), np.float32)
-    _kernels.attention_backward(
-        dq,
-        dk,
-        dv,
-        dout,
-        q,
-        k,
-        v,
-        out,
-        lse,
-        _boundaries(cu_seqlens, len(q)),
-        scratch,
-        q.shape[2] ** -0.5 if scale is None else scale,
-        causal,
-        threads,
-    )
+    settings = _attention_settings(q, cu_seqlens, causal, scale, n_threads)
+    _kernels.attention_backward(dq, dk, dv, dout, q, k, v, out, lse, *settings)
     return dq, dk, dv
 
 
@@ -197,6 +189,25 @@ def swiglu(x: Floats, n_threads: int | None = None) -> Floats:
     return y
 
 
+def _lm_loss(
+    x: Floats,
+    weight: Floats,
+    targets: Ints,
+    bias: Floats | None,
+    slice_rows: int,
+    n_threads: int | None,
+    gradients: tuple[Floats | None, Floats | None, Floats | None] = (None, None, None),
+) -> Floats:
+    _need_float32(x=(x, 2), weight=(weight, 2))
+    _need("targets", targets, 1, np.int32)
+    _need_entries(x=x, weight=weight)
+    losses = np.empty(len(x), np.float32)
+    logits = np.empty((max(1, min(slice_rows, len(x))), len(weight)), np.float32)
+    with single_threaded_blas():
+        _kernels.lm_loss(losses, *gradients, x, weight, bias, targets, logits, resolve_threads(n_threads))
+    return losses
+
+
 def cross_entropy(
     x: Floats,
     weight: Floats,
@@ -207,13 +218,7 @@ def cross_entropy(
 ) -> Floats:
     """Losses (N,) of the output layer x (N, C) weight (V, C)^T + bias against targets (N,); a negative target is
     ignored (loss 0). Only slice_rows x V logits exist at a time."""
-    _need_float32(x=(x, 2), weight=(weight, 2))
-    _need("targets", targets, 1, np.int32)
-    losses = np.empty(len(x), np.float32)
-    logits = np.empty((max(1, min(slice_rows, len(x))), len(weight)), np.float32)
-    with single_threaded_blas():
-        _kernels.lm_loss(losses, None, None, None, x, weight, bias, targets, logits, resolve_threads(n_threads))
-    return losses
+    return _lm_loss(x, weight, targets, bias, slice_rows, n_threads)
 
 
 def cross_entropy_backward(
@@ -226,12 +231,8 @@ def cross_entropy_backward(
 ) -> tuple[Floats, Floats, Floats, Floats | None]:
     """losses, dx, dweight, dbias (None without bias): the gradients are those of the sum of the losses."""
     _need_float32(x=(x, 2), weight=(weight, 2))
-    _need("targets", targets, 1, np.int32)
-    losses, dx, dweight = np.empty(len(x), np.float32), np.empty_like(x), np.zeros_like(weight)
-    dbias = None if bias is None else np.zeros_like(bias)
-    logits = np.empty((max(1, min(slice_rows, len(x))), len(weight)), np.float32)
-    with single_threaded_blas():
-        _kernels.lm_loss(losses, dx, dweight, dbias, x, weight, bias, targets, logits, resolve_threads(n_threads))
+    dx, dweight, dbias = np.empty_like(x), np.zeros_like(weight), None if bias is None else np.zeros_like(bias)
+    losses = _lm_loss(x, weight, targets, bias, slice_rows, n_threads, (dx, dweight, dbias))
     return losses, dx, dweight, dbias
 
 
@@ -250,8 +251,13 @@ def adamw(
 ) -> None:
     """Update number `step` (from 1) of flat vectors, in place; grad is used up and zeroed. See rgz.AdamW."""
     _need_float32(weight=(weight, 1), grad=(grad, 1), m=(m, 1), v=(v, 1))
-    if step < 1:
-        raise RgzError(tr("{name} must be {wanted}, got {value}", name="step", wanted=">= 1", value=step))
+    proper_betas = len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
+    for name, value, holds, wanted in (
+        ("step", step, step >= 1, ">= 1"),
+        ("betas", betas, proper_betas, tr("two numbers in [0, 1)")),
+    ):
+        if not holds:
+            raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))
     _kernels.adamw(
         weight,
         grad,

@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 from rgz import _kernels, cpu
@@ -52,16 +53,16 @@ def _warn_forked() -> None:
 def resolve_threads(n_threads: int | None = None) -> int:
     """The size of the team: argument > RGZ_NUM_THREADS > OMP_NUM_THREADS > usable physical cores; 1 without OpenMP
     and in a forked child."""
-    if n_threads is not None and (not isinstance(n_threads, int) or n_threads < 1):
+    if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, Integral) or n_threads < 1):
         raise RgzError(tr("n_threads must be an integer >= 1, got {n_threads}", n_threads=repr(n_threads)))
     if not _kernels.openmp():
         return 1
     if _forked:
         _warn_forked()
         return 1
-    return (
-        n_threads or _from_environment("RGZ_NUM_THREADS") or _from_environment("OMP_NUM_THREADS") or cpu.usable_cores()
-    )
+    if n_threads is not None:
+        return int(n_threads)
+    return _from_environment("RGZ_NUM_THREADS") or _from_environment("OMP_NUM_THREADS") or cpu.usable_cores()
 
 
 @functools.cache

@@ -95,7 +95,7 @@ class App(click.Group):
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> Any:
-        """Run and exit: 0 good, 1 a failed run, 2 wrong usage, 130 Ctrl-C; anything else is a bug of ours."""
+        """Run and exit: 0 good, 1 a failed run, 2 wrong usage, and after Ctrl-C 130, as shells have it."""
         _never_fail_on_characters()
         extra["standalone_mode"] = False
         try:
@@ -110,7 +110,7 @@ class App(click.Group):
         except RgzError as error:
             code = _fail(str(error))
         except MemoryError:
-            code = _fail(tr("not enough memory; try a smaller batch_size, max_length or model (see --dry-run)"))
+            code = _fail(tr("not enough memory; try a smaller model, batch_size, max_length or num_beams"))
         except OSError as error:
             if error.errno == errno.EPIPE:
                 code = _reader_left()

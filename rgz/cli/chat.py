@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rgz.cli.command import Command, Flag, given
+from rgz.cli.command import Command, given
 from rgz.cli.console import say
-from rgz.cli.flags import FieldType
+from rgz.cli.flags import FieldType, count_flag, threads_flag
 from rgz.cli.runs import load_run, run_argument
 from rgz.cli.sampling import sampling_flags, sampling_values
 from rgz.errors import RgzError
@@ -30,27 +30,11 @@ def build() -> Command:
         callback=click.pass_context(chat),
         params=[
             run_argument(),
-            Flag(
-                ["--max-new-tokens"],
-                type=click.IntRange(min=1),
-                metavar="N",
-                default=256,
-                help=tr("most tokens of an answer"),
-                shown_default="256",
+            count_flag("--max-new-tokens", tr("most tokens of an answer"), 256),
+            count_flag(
+                "--turns", tr("questions it sees at a time, the last included"), shown_default=tr("as in training")
             ),
-            Flag(
-                ["--n-threads"],
-                type=click.IntRange(min=1),
-                metavar="N",
-                help=tr("threads; none: the physical cores"),
-            ),
-            Flag(
-                ["--turns"],
-                type=click.IntRange(min=1),
-                metavar="N",
-                help=tr("questions it sees at a time, the last included"),
-                shown_default=tr("as in training"),
-            ),
+            threads_flag(),
             *sampling_flags(),
         ],
         help=tr("One line is one message; an empty line does nothing. With piped input, answers go to stdout."),

@@ -13,7 +13,9 @@ import numpy as np
 
 from rgz.cli.console import counted, megabytes
 from rgz.cli.layout import table
+from rgz.cpu import memory_bytes
 from rgz.data import Batch
+from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.models.decoder import Decoder
 from rgz.train.plan import make_step
@@ -21,10 +23,26 @@ from rgz.train.step import TrainStep
 
 if TYPE_CHECKING:
     from rgz.cli.settings import Texts
+    from rgz.config import ModelConfig
     from rgz.train import Trainer
 
 _TIMED_FLOPS = 1e10  # a fraction of a second on any machine worth training on
 _USUAL_PROCESS = 120e6  # bytes, where the system does not tell
+
+
+def refuse_too_large(config: ModelConfig) -> None:
+    """Refuse, before it is made, a model whose weights, gradients and moments alone do not fit in memory."""
+    needed = 4 * 4 * config.num_parameters()  # float32 each
+    _, available = memory_bytes()
+    if available is not None and needed > available:
+        raise RgzError(
+            tr(
+                "this model takes {needed} before its first step (weights, gradients, both moments) and {available} "
+                "are free; choose a smaller --preset, --hidden-size, --num-hidden-layers or --vocab-size",
+                needed=megabytes(needed),
+                available=megabytes(available),
+            )
+        )
 
 
 @dataclass(frozen=True)

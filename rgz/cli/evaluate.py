@@ -6,10 +6,9 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from rgz.cli.command import Command, Flag
 from rgz.cli.console import result, say_all
+from rgz.cli.flags import count_flag, threads_flag
 from rgz.cli.info import json_flag
 from rgz.cli.layout import table
 from rgz.cli.runs import LoadedRun, load_run, run_argument
@@ -31,23 +30,13 @@ def build() -> Command:
         params=[
             run_argument(),
             data_argument(),
-            Flag(
-                ["--max-length"],
-                type=click.IntRange(min=1),
-                metavar="N",
-                help=tr("tokens a sequence [that of the training]"),
-            ),
+            count_flag("--max-length", tr("tokens a sequence [that of the training]")),
             Flag(
                 ["--mask-prompts/--no-mask-prompts"],
                 default=None,
                 help=tr("measure the answers of dialogues only [as in training]"),
             ),
-            Flag(
-                ["--n-threads"],
-                type=click.IntRange(min=1),
-                metavar="N",
-                help=tr("threads; none: the physical cores"),
-            ),
+            threads_flag(),
             json_flag(),
         ],
         help=tr(
@@ -89,7 +78,7 @@ def evaluate(
 
     loaded = load_run(run)
     dataset = load_dataset(list(data))
-    say_all(dataset.notices)
+    say_all(dataset.take_notices())
     if mask_prompts is None:
         mask_prompts = loaded.arguments is not None and loaded.arguments.mask_prompts
     tokens = encode_dataset(dataset, loaded.tokenizer, mask_prompts=mask_prompts)

@@ -151,6 +151,34 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]
             self.fail(tr("must be name=number,... or JSON, got '{value}'", value=text), param, ctx)
 
 
+class AtLeast(click.ParamType):  # type: ignore[type-arg]
+    """An integer from `least` on; click's own IntRange speaks English only."""
+
+    name = "N"
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = None
+        if number is None or number < self.least:
+            self.fail(tr("must be an integer >= {least}, got '{value}'", least=self.least, value=value), param, ctx)
+        return number
+
+
+def count_flag(name: str, help: str, default: int | None = None, least: int = 1, shown_default: str = "") -> Flag:
+    """An option that takes an integer from `least` on."""
+    shown = shown_default or ("" if default is None else str(default))
+    return Flag([name], type=AtLeast(least), metavar="N", default=default, help=help, shown_default=shown)
+
+
+def threads_flag() -> Flag:
+    return count_flag("--n-threads", training_helps()["n_threads"])
+
+
 _METAVARS = {"int": "N", "float": "X", "dict[str, Any]": "K=V,...", "tuple[str, ...]": "NAMES"}
 
 

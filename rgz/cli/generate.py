@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from rgz.cli.command import Command, Flag, given
+from rgz.cli.flags import count_flag, threads_flag
 from rgz.cli.runs import load_run, run_argument
 from rgz.cli.sampling import sampling_flags, sampling_values
 from rgz.messages import tr
 
 
 def build() -> Command:
-    count = click.IntRange(min=1)
     return Command(
         "generate",
         callback=click.pass_context(generate),
@@ -27,23 +27,9 @@ def build() -> Command:
                 help=tr("the text to continue; - reads it from stdin"),
             ),
             Flag(["--chat/--no-chat"], default=False, help=tr("the prompt is a question: answer it")),
-            Flag(
-                ["--max-new-tokens"],
-                type=count,
-                metavar="N",
-                default=128,
-                help=tr("most tokens to write"),
-                shown_default="128",
-            ),
-            Flag(
-                ["--num-beams"],
-                type=count,
-                metavar="N",
-                default=1,
-                help=tr("beam search with so many beams"),
-                shown_default="1",
-            ),
-            Flag(["--n-threads"], type=count, metavar="N", help=tr("threads; none: the physical cores")),
+            count_flag("--max-new-tokens", tr("most tokens to write"), 128),
+            count_flag("--num-beams", tr("beam search with so many beams; it draws nothing"), 1),
+            threads_flag(),
             *sampling_flags(),
         ],
         help=tr("Only what the model writes goes to stdout, without the prompt."),

@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from rgz.cli.command import Command, Flag
-from rgz.cli.flags import training_flags
+from rgz.cli.flags import CHOSEN, training_flags
 from rgz.cli.runs import load_run
 from rgz.cli.settings import (
     BY_SIZE,
     Settings,
     check_early,
+    choose_rate,
     choose_size,
     count_tokens,
     data_argument,
@@ -29,9 +30,9 @@ from rgz.cli.settings import (
 from rgz.errors import RgzError
 from rgz.messages import tr
 
-# The rate is gentler than that of pretraining: what the model knows of the language is to stay. The last weights are
-# kept: answers go on improving after the validation loss has begun to rise (Ouyang et al. 2022, arXiv:2203.02155, 3.5).
-DEFAULTS: dict[str, Any] = {"learning_rate": 1e-3, "mask_prompts": True, "load_best_model_at_end": False}
+# The last weights are kept: answers go on improving after the validation loss has begun to rise (Ouyang et al. 2022,
+# arXiv:2203.02155, 3.5).
+DEFAULTS: dict[str, Any] = {"mask_prompts": True, "load_best_model_at_end": False}
 _MOST_EPOCHS = 20
 
 
@@ -40,7 +41,12 @@ def build() -> Command:
     return Command(
         "sft",
         callback=click.pass_context(sft),
-        params=[data_argument(), source, *run_flags(), *training_flags({**BY_SIZE, **DEFAULTS})],
+        params=[
+            data_argument(),
+            source,
+            *run_flags(),
+            *training_flags({**BY_SIZE, **DEFAULTS, "learning_rate": CHOSEN}),
+        ],
         help=tr(
             "DATA: dialogues as .jsonl (messages, conversations, instruction/input/output) or texts of the "
             "form 用户：…助手：…. The vocabulary and the shape of the model are those of RUN."
@@ -70,7 +76,8 @@ def sft(ctx: click.Context, data: tuple[str, ...], source: str, dry_run: bool, *
     if draft.mask_prompts:
         require_dialogue(texts.train)
     settings.limit_length(loaded.model.config.max_position_embeddings)
-    chosen = choose_size(settings, count_tokens(texts, loaded.tokenizer), _MOST_EPOCHS)
+    chosen = choose_rate(settings, loaded.model.num_parameters())
+    chosen += choose_size(settings, count_tokens(texts, loaded.tokenizer), _MOST_EPOCHS)
     args = settings.arguments(f"{loaded.run_name}-sft")
     info = run_info("sft", data, validation, source=os.path.abspath(loaded.folder), turns=usual_turns(texts.train))
     trainer = make_trainer(loaded.model, loaded.tokenizer, texts, args, info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 
 from rgz.cli.command import Command, Flag
 from rgz.cli.console import result, say, say_all
+from rgz.cli.flags import count_flag
 from rgz.cli.info import json_flag
 from rgz.cli.layout import table
 from rgz.messages import tr
@@ -30,27 +32,15 @@ def build() -> Command:
                 help=tr("a new vocabulary of this kind, or that of a file or run"),
                 shown_default="word",
             ),
-            Flag(
-                ["--vocab-size"],
-                type=click.IntRange(min=260),
-                metavar="N",
-                help=tr("most entries of the vocabulary"),
-            ),
+            count_flag("--vocab-size", tr("most entries of the vocabulary"), least=260),
             Flag(["-o", "--output"], metavar="FILE", help=tr("keep the vocabulary in this file")),
-            Flag(
-                ["--limit"],
-                type=click.IntRange(min=0),
-                metavar="N",
-                default=10,
-                help=tr("documents to show"),
-                shown_default="10",
-            ),
+            count_flag("--limit", tr("documents to show"), 10, least=0),
             Flag(["--ids"], is_flag=True, help=tr("show ids instead of texts")),
             json_flag(),
         ],
         help=tr(
             "Shows the first documents cut into tokens, ▏ between them, then figures on all of them. "
-            "Without --tokenizer FILE a vocabulary is made from the texts themselves."
+            "Without --tokenizer FILE a vocabulary is made from the texts themselves. FILE - reads lines from stdin."
         ),
         examples=("rgz tokenize my.txt", "rgz tokenize my.txt --tokenizer runs/my-1 --limit 3 --ids"),
     )
@@ -69,8 +59,11 @@ def tokenize(
     from rgz.cli.train import make_tokenizer
     from rgz.data import Dataset, load_dataset
 
-    dataset = load_dataset(list(data))
-    say_all(dataset.notices)
+    if data == ("-",):
+        dataset = Dataset([line.rstrip("\n") for line in sys.stdin if line.strip()])
+    else:
+        dataset = load_dataset(list(data))
+    say_all(dataset.take_notices())
     settings = Settings({}, {"vocab_size": vocab_size} if vocab_size else {}, {"tokenizer": tokenizer or "word"})
     vocabulary = make_tokenizer(settings, Texts(dataset, Dataset([])), "nano")
     if output:

@@ -14,6 +14,7 @@ from rgz.cli.settings import (
     Settings,
     Texts,
     check_early,
+    choose_rate,
     choose_size,
     count_tokens,
     data_argument,
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 TOKENIZERS = ("word", "char", "byte")
 MOST_ENTRIES = 8000
 _MOST_EPOCHS = 20
-# Small models bear, and need, twice the usual rate: on RustGPT-Chinese's texts, in its shape, the best validation loss
-# was 5.29 against 5.36.
-_SMALL, _SMALL_RATE = 10_000_000, 2e-3
 _PRESETS = ((0, "pico"), (50_000, "nano"), (5_000_000, "micro"))  # from so many characters of text
 
 
@@ -76,6 +74,7 @@ def build() -> Command:
 
 
 def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) -> None:
+    from rgz.cli.estimate import refuse_too_large
     from rgz.generate import Model
 
     settings = Settings.read(ctx)
@@ -94,11 +93,10 @@ def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) ->
     tokenizer = make_tokenizer(settings, texts, preset)
     config = _shape(settings, preset, tokenizer.vocab_size)
     settings.limit_length(config.max_position_embeddings)
-    if "learning_rate" not in settings.training and config.num_parameters() < _SMALL:
-        settings.training["learning_rate"] = _SMALL_RATE
-        chosen.append(f"--learning-rate {_SMALL_RATE:g}")
+    chosen += choose_rate(settings, config.num_parameters())
     chosen += choose_size(settings, count_tokens(texts, tokenizer), _MOST_EPOCHS)
     args = settings.arguments(run_name(data))
+    refuse_too_large(config)
     info = run_info("train", data, validation)
     trainer = make_trainer(Model(config, seed=args.seed), tokenizer, texts, args, info)
     train_or_plan(trainer, texts, dry_run=dry_run, chosen=chosen)
@@ -121,7 +119,7 @@ def make_tokenizer(settings: Settings, texts: Texts, preset: str) -> Tokenizer:
     if kind in ("word", "char"):
         cls = WordTokenizer if kind == "word" else CharTokenizer
         size = wanted or PRESETS[preset].get("vocab_size", MOST_ENTRIES)
-        # What is seen once only cannot be learnt: it is written in characters, or in bytes.
+        # A word that is seen once cannot be learnt: it is written in characters.
         return cls.train(texts.train.texts(), vocab_size=size, min_frequency=1 if wanted else 2)
     if kind != "byte" and not os.path.exists(kind) and kind.isalpha():  # no path, but a slip
         raise unknown_name(tr("tokenizer"), kind, TOKENIZERS)

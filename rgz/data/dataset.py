@@ -21,7 +21,8 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 class Dataset:
     """Documents in order, each a text or a dialogue (a list of {"role", "content"}).
 
-    notices : sentences for the user on how the files were read: encodings, files and fields left aside.
+    notices : sentences for the user on how the files were read: encodings, files and fields left aside. Who tells
+        them takes them (`take_notices`), so that nobody hears them twice; Trainer tells what is left.
     """
 
     def __init__(self, documents: Sequence[Document], notices: Sequence[str] = ()) -> None:
@@ -39,6 +40,11 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset({len(self.documents)} documents)"
+
+    def take_notices(self) -> list[str]:
+        """Return the notices, which are then no longer here."""
+        taken, self.notices = self.notices, []
+        return taken
 
     def texts(self) -> Iterator[str]:
         """Yield every document as plain text, a dialogue with its `用户：` and `助手：`."""

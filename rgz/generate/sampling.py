@@ -49,10 +49,10 @@ class Sampling:
     def generator(self) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(self.seed))
 
-    def choose(self, logits: Floats, seen: Sequence[int], forbidden: Sequence[int], random: np.random.Generator) -> int:
-        """The next token. logits (V,) is not changed; seen: ids of the text so far; forbidden: never chosen."""
+    def choose(self, logits: Floats, seen: Sequence[int], forbidden: np.ndarray, random: np.random.Generator) -> int:
+        """The next token. logits (V,) is not changed; seen: ids of the text so far; forbidden: ids never chosen."""
         scores = penalized(logits, seen, self.repetition_penalty)
-        scores[list(forbidden)] = -np.inf
+        scores[forbidden] = -np.inf
         if np.isnan(scores).any():
             raise RgzError(tr("the model's logits are not numbers: its weights are damaged, or training diverged"))
         if self.greedy or self.temperature == 0:

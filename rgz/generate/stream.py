@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from rgz.errors import RgzError
 from rgz.generate.beam import beam_search
 from rgz.generate.sampling import Sampling
+from rgz.generate.spelling import Spelling
 from rgz.generate.window import Window
 from rgz.messages import tr
 from rgz.models.decoder import Decoder
@@ -23,14 +25,15 @@ def stream_ids(
     *,
     max_new_tokens: int,
     eos_id: int,
-    forbidden: Sequence[int],
+    spelling: Spelling,
     n_threads: int | None = None,
 ) -> Iterator[int]:
     """Yield new ids one by one until eos (which is not yielded) or max_new_tokens."""
     random = sampling.generator()
     window = Window(model, prompt, n_threads=n_threads)
     for count in range(max_new_tokens):
-        token = sampling.choose(window.logits[0], window.sequences[0], forbidden, random)
+        ids = window.sequences[0]
+        token = sampling.choose(window.logits[0], ids, spelling.forbidden(ids), random)
         if token == eos_id:
             return
         yield token
@@ -60,13 +63,12 @@ def stream(
         Sampling(**sampling),
         max_new_tokens=max_new_tokens,
         eos_id=tokenizer.eos_id,
-        forbidden=forbidden_ids(model, tokenizer),
+        spelling=Spelling(model, tokenizer),
         n_threads=n_threads,
     ):
         if piece := decoder.push(token):
             yield piece
-    if piece := decoder.flush():
-        yield piece
+    # A character that max_new_tokens cut short is left out: the pieces are whole ones.
 
 
 def generate(
@@ -79,23 +81,26 @@ def generate(
     n_threads: int | None = None,
     **sampling: Any,
 ) -> str:
-    """The continuation of a prompt as text. num_beams > 1: beam search, which uses of Sampling only the
-    repetition penalty."""
+    """The continuation of a prompt as text. num_beams > 1: beam search, which draws nothing and so takes of
+    Sampling only the repetition penalty (and greedy); the others are refused."""
     check_count("num_beams", num_beams)
     if num_beams == 1:
         return "".join(stream(model, tokenizer, prompt, max_new_tokens=max_new_tokens, n_threads=n_threads, **sampling))
     check_count("max_new_tokens", max_new_tokens)
+    for name in sampling:
+        if name not in ("repetition_penalty", "greedy"):
+            raise RgzError(tr("beam search draws nothing: leave {name} out, or num_beams", name=name))
     ids = beam_search(
         model,
         prompt_ids(model, tokenizer, prompt),
         max_new_tokens=max_new_tokens,
         num_beams=num_beams,
         eos_id=tokenizer.eos_id,
-        forbidden=forbidden_ids(model, tokenizer),
+        spelling=Spelling(model, tokenizer),
         repetition_penalty=Sampling(**sampling).repetition_penalty,
         n_threads=n_threads,
     )
-    return tokenizer.decode(ids)
+    return "".join(map(tokenizer.stream().push, ids))
 
 
 def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:
@@ -116,12 +121,6 @@ def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]
     return values
 
 
-def forbidden_ids(model: Decoder, tokenizer: Tokenizer) -> list[int]:
-    """What is no part of a text: special tokens, and ids of a model whose vocabulary is larger than the tokenizer's."""
-    special = [i for i in tokenizer.special_ids if i != tokenizer.eos_id]
-    return [*special, *range(tokenizer.vocab_size, model.config.vocab_size)]
-
-
 def check_count(name: str, value: int) -> None:
-    if not isinstance(value, int) or value < 1:
+    if not isinstance(value, Integral) or value < 1:
         raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=">= 1", value=value))

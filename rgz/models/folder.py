@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rgz.config import ModelConfig
-from rgz.errors import RgzError
+from rgz.errors import RgzError, explained
 from rgz.files import write_text_atomic
 from rgz.memory import Floats
 from rgz.messages import tr
@@ -41,13 +41,19 @@ def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
             )
         ) from None
     except (OSError, ValueError) as error:
-        raise RgzError(tr("cannot read {path}: {error}", path=path, error=error)) from None
+        raise RgzError(tr("cannot read {path}: {error}", path=path, error=error) + f"; {_another_copy()}") from None
     if not isinstance(values, dict):
-        raise RgzError(tr("cannot read {path}: {error}", path=path, error=tr("not a table")))
-    return ModelConfig.from_dict({key: value for key, value in values.items() if key != "model_type"})
+        raise RgzError(tr("cannot read {path}: {error}", path=path, error=tr("not a table")) + f"; {_another_copy()}")
+    with explained(about=path, remedy=_another_copy()):
+        return ModelConfig.from_dict({key: value for key, value in values.items() if key != "model_type"})
 
 
 def read_weights(path: str | os.PathLike[str], parameters: Mapping[str, Floats]) -> None:
     if not Path(path).is_file():
         raise RgzError(tr("{path} is missing: training has not finished; `rgz resume` continues it", path=path))
-    load_into(path, parameters)
+    with explained(remedy=_another_copy()):
+        load_into(path, parameters)
+
+
+def _another_copy() -> str:
+    return tr("copy the model anew, or use another checkpoint-* folder of the run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from rgz import _kernels
@@ -14,7 +15,7 @@ from rgz.messages import tr
 class AdamW:
     """Adam with decoupled weight decay; norms' weights and all biases are not decayed.
 
-    lr : learning rate, > 0; betas in [0, 1); eps > 0; weight_decay >= 0, else RgzError.
+    lr : learning rate, > 0; betas: two, in [0, 1); eps > 0; weight_decay >= 0; all finite, else RgzError.
     Source: Loshchilov, Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101, algorithm 2.
     """
 
@@ -25,10 +26,15 @@ class AdamW:
 
     def __post_init__(self) -> None:
         for name, value, holds, wanted in (
-            ("lr", self.lr, self.lr > 0, "> 0"),
-            ("betas", self.betas, all(0 <= beta < 1 for beta in self.betas), "in [0, 1)"),
-            ("eps", self.eps, self.eps > 0, "> 0"),
-            ("weight_decay", self.weight_decay, self.weight_decay >= 0, ">= 0"),
+            ("lr", self.lr, 0 < self.lr < math.inf, "> 0"),
+            (
+                "betas",
+                self.betas,
+                len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+                tr("two numbers in [0, 1)"),
+            ),
+            ("eps", self.eps, 0 < self.eps < math.inf, "> 0"),
+            ("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, ">= 0"),
         ):
             if not holds:
                 raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))

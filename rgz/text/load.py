@@ -38,10 +38,16 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
             tr("cannot read the tokenizer {path}: {reason}", path=path, reason=error.strerror or error)
         ) from error
     except (ValueError, RecursionError) as error:
-        raise RgzError(tr("{path} is not a tokenizer file: {reason}", path=path, reason=error)) from error
+        raise _no_tokenizer(path, error) from error
     if reason := _what_is_wrong(data):
-        raise RgzError(tr("{path} is not a tokenizer file: {reason}", path=path, reason=reason))
+        raise _no_tokenizer(path, reason)
     return TOKENIZERS[data["type"]].from_dict(data)
+
+
+def _no_tokenizer(path: Path, reason: object) -> RgzError:
+    return RgzError(
+        tr("{path} is not a tokenizer file: {reason}; give one that rgz wrote, unchanged", path=path, reason=reason)
+    )
 
 
 def _what_is_wrong(data: object) -> str | None:

@@ -47,6 +47,25 @@ class TextStream:
         return text
 
 
+def unfinished(data: bytes) -> bytes:
+    """Return the bytes at the end of `data` that begin a character and need more to be one."""
+    return data[_whole_length(data) :]
+
+
+def bytes_that_may_follow(held: bytes) -> bytes:
+    """Return every byte with which `held`, an unfinished character, can still become one; empty: that begin one.
+
+    Source: The Unicode Standard, table 3-7, "Well-formed UTF-8 byte sequences".
+    """
+    if not held:
+        return bytes([*range(0x80), *range(0xC2, 0xF5)])
+    low, high = 0x80, 0xC0
+    if len(held) == 1:  # no overlong forms, no surrogates, nothing above U+10FFFF
+        low = {0xE0: 0xA0, 0xF0: 0x90}.get(held[0], low)
+        high = {0xED: 0xA0, 0xF4: 0x90}.get(held[0], high)
+    return bytes(range(low, high))
+
+
 def _whole_length(data: bytes) -> int:
     """Return how many bytes can be decoded now: all but a last sequence that may still go on."""
     for back in range(1, min(3, len(data)) + 1):

@@ -30,9 +30,9 @@ class WordTokenizer(Tokenizer):
         """Take every character of `texts`, then as many words as there is room for, both by frequency.
 
         vocab_size : the most ids, at least 260 (special tokens and bytes); else RgzError. There may be fewer.
-        min_frequency : a character or word seen less often gets no id of its own.
+        min_frequency : a word seen less often gets no id of its own, a character only where room is left.
 
-        Characters come first, so that nothing in the training text needs bytes while a rare word has an id.
+        Characters come first, so that what recurs in the training text needs no bytes while a rare word has an id.
         Equals are taken in code point order: the same texts, in any order, give the same vocabulary.
         """
         refuse_one_text(texts)
@@ -45,9 +45,10 @@ class WordTokenizer(Tokenizer):
             for character in word:
                 if has_character_entry(character):
                     characters[character] += count
-        chosen = ranked(characters, room, min_frequency)
         candidates = {word: count for word, count in words.items() if _may_be_entry(word)}
-        return cls("".join(chosen), ranked(candidates, room - len(chosen), min_frequency))
+        frequent = ranked(characters, room, min_frequency)
+        chosen = ranked(candidates, room - len(frequent), min_frequency)
+        return cls("".join(ranked(characters, room - len(chosen), min_frequency=1)), chosen)
 
 
 def _may_be_entry(word: str) -> bool:

@@ -16,6 +16,7 @@ from rgz.train.state import TrainerState
 if TYPE_CHECKING:
     from rgz.train.trainer import Trainer
 
+VALIDATION_METRICS = ("val_loss", "val_perplexity")
 _HIGHER_IS_BETTER = ("tokens_per_second", "samples_per_second")
 
 
@@ -73,7 +74,7 @@ def resolve_mode(monitor: str, mode: str) -> str:
 
 def check_monitor(monitor: str, trainer: Trainer) -> None:
     """Refuse a metric that this run will never report."""
-    if monitor.startswith("val_") and not trainer.has_validation:
+    if monitor in VALIDATION_METRICS and not trainer.has_validation:
         raise RgzError(
             tr(
                 "{monitor} cannot be watched: there is no validation data; give some, "

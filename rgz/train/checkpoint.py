@@ -81,16 +81,22 @@ def save_checkpoint(
             shutil.rmtree(aside, ignore_errors=True)
             raise
     except OSError as error:
-        older = run.checkpoints()
-        left = older[0] if older else tr("none")
-        raise RgzError(
-            tr(
-                "cannot write {path}: {reason}; the newest checkpoint is {left}",
+        reason = error.strerror or str(error)
+        if older := run.checkpoints():
+            text = tr(
+                "cannot write {path}: {reason}; make room, then go on from {left}: {command}",
                 path=final,
-                reason=error.strerror or str(error),
-                left=left,
+                reason=reason,
+                left=older[0].name,
+                command=run.resume_command(),
             )
-        ) from error
+        else:
+            text = tr(
+                "cannot write {path}: {reason}; there is no earlier checkpoint: make room, then begin again",
+                path=final,
+                reason=reason,
+            )
+        raise RgzError(text) from error
     return final
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rgz.config import TrainingArguments
-from rgz.errors import RgzError
+from rgz.errors import RgzError, explained
 from rgz.files import atomic_writer, write_text_atomic
 from rgz.messages import tr
 from rgz.train.interfaces import PathLike, TokenizerLike
@@ -63,7 +64,13 @@ class RunDirectory:
         while not nearest.exists() and nearest != nearest.parent:
             nearest = nearest.parent
         if not nearest.is_dir():
-            raise RgzError(tr("{path} cannot be a run directory: {file} is a file", path=self.path, file=nearest))
+            raise RgzError(
+                tr(
+                    "{path} cannot be a run directory: {file} is a file; choose another folder with -o",
+                    path=self.path,
+                    file=nearest,
+                )
+            )
         try:
             # Only trying tells: permission bits say nothing to root, on read-only mounts and on Windows.
             os.rmdir(tempfile.mkdtemp(prefix=".rgz-", dir=nearest))
@@ -90,6 +97,8 @@ class RunDirectory:
         fresh: bool,
     ) -> None:
         """Make the folder and write what describes the run; a fresh start first clears an older run."""
+        made = self._missing_folders()
+        new = fresh and not self.holds_a_run()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.remove_leftovers()
@@ -100,8 +109,22 @@ class RunDirectory:
                 tokenizer.save(self.path / TOKENIZER)
             arguments = {**args.to_dict(), "overwrite": False}
             write_text_atomic(self.path / ARGUMENTS, _pretty({**run_info, "arguments": arguments}))
-        except OSError as error:
-            raise self._cannot_write(error) from error
+        except (OSError, RgzError) as error:
+            if new:
+                self._undo(made)
+            raise (self._cannot_write(error) if isinstance(error, OSError) else error) from error
+
+    def _missing_folders(self) -> list[Path]:
+        """The run directory and those above it that are not there yet, innermost first."""
+        return [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+
+    def _undo(self, made: list[Path]) -> None:
+        """Take a start that failed back: what it wrote, and the folders it made."""
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+        for folder in made:
+            with contextlib.suppress(OSError):  # never made, or somebody else's files are in it by now
+                folder.rmdir()
 
     def _clear(self) -> None:
         for checkpoint in self.checkpoints():
@@ -126,8 +149,11 @@ class RunDirectory:
         except FileNotFoundError as error:
             raise RgzError(tr("{path} holds no run: {file} is missing", path=self.path, file=ARGUMENTS)) from error
         except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise RgzError(tr("{path} cannot be read: {reason}", path=path, reason=error)) from error
-        return TrainingArguments.from_dict({**arguments, "output_dir": str(self.path)}), info
+            raise RgzError(
+                tr("{path} cannot be read: {reason}; put back what training wrote", path=path, reason=error)
+            ) from error
+        with explained(about=path):
+            return TrainingArguments.from_dict({**arguments, "output_dir": str(self.path)}), info
 
     def read_history(self, count: int | None = None) -> list[dict[str, Any]]:
         """The first `count` whole lines of metrics.jsonl (None: all)."""

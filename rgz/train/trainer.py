@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO, TypeGuard
 
 from rgz.config import TrainingArguments
+from rgz.data import Dataset
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.train.callbacks import BestWeights, Callback, EarlyStopping, check_monitor
+from rgz.train.callbacks import VALIDATION_METRICS, BestWeights, Callback, EarlyStopping, check_monitor
 from rgz.train.evaluation import mean_loss
 from rgz.train.interfaces import ModelLike, PathLike, StepFactory, StepLike
 from rgz.train.interrupt import InterruptRequest, catch_interrupt
@@ -92,7 +93,7 @@ class Trainer:
     @property
     def metric_names(self) -> tuple[str, ...]:
         """What `state.metrics` will hold: the names that a callback may monitor."""
-        return _TRAINING_METRICS + (("val_loss", "val_perplexity") if self.has_validation else ())
+        return _TRAINING_METRICS + (VALIDATION_METRICS if self.has_validation else ())
 
     def prepare(self) -> TrainingPlan:
         """Encode and count; done once, and by `train` where nobody asked before."""
@@ -112,7 +113,7 @@ class Trainer:
         if self.run is not None:
             self.run.refuse_if_unusable(overwrite=self.args.overwrite, resume=in_place)
         plan = self.prepare()
-        for notice in (*notices, *plan.notices):
+        for notice in (*notices, *_notices_of(self._data), *plan.notices):
             self.say(notice)
         self.step = self._step_factory(self.model, self.args, plan.max_rows, plan.max_seqs)
         self.best = self._best_keeper()
@@ -141,7 +142,7 @@ class Trainer:
                 return BestWeights(callback.monitor, callback.mode)
         monitor = self.args.metric_for_best_model
         if "best" not in self.args.save_strategy and (
-            not self.args.load_best_model_at_end or (monitor.startswith("val_") and not self.has_validation)
+            not self.args.load_best_model_at_end or (monitor in VALIDATION_METRICS and not self.has_validation)
         ):
             return None
         check_monitor(monitor, self)
@@ -287,6 +288,11 @@ class Trainer:
         for callback in (*self._reporters, *self.callbacks):
             hook: Callable[[Trainer, TrainerState], None] = getattr(callback, event)
             hook(self, self.state)
+
+
+def _notices_of(data: Sequence[Any]) -> list[str]:
+    """What the user should know about the reading of the data and has not been told yet."""
+    return [notice for part in data if isinstance(part, Dataset) for notice in part.take_notices()]
 
 
 def _wants_best(callback: Callback) -> TypeGuard[EarlyStopping]:

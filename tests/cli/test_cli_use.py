@@ -149,3 +149,10 @@ def test_info_tells_what_the_kernels_run_on(rgz):
 
 def test_the_version_is_printed(rgz):
     assert rgz("--version").stdout == f"rgz {__version__}\n"
+
+
+def test_tokenize_reads_lines_from_stdin(rgz):
+    result = rgz("tokenize", "-", input="太阳从东方升起。\n\n月亮\n")
+    assert result.exit_code == 0 and "documents:" in result.stdout
+    assert result.stdout.splitlines()[0].replace("▏", "") == "太阳从东方升起。"
+    assert json.loads(rgz("tokenize", "-", "--json", input="太阳\n").stdout)["documents"] == 1

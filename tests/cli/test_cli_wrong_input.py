@@ -1,6 +1,7 @@
 """Every slip of a user is one line that says what to do, an exit code, and nothing left behind."""
 
 import os
+import shutil
 
 import pytest
 
@@ -44,6 +45,7 @@ SLIPS = [
     ("train plain.txt --batch-size", 2, ["--batch-size needs a value"]),
     ("train plain.txt --packing=no", 2, ["--no-packing"]),
     ("train plain.txt --lr-scheduler-kwargs cycles", 2, ["name=number"]),
+    ("train plain.txt --hidden-size 4000000", 1, ["before its first step", "are free", "--hidden-size"]),
     ("train", 2, ["DATA... is missing"]),
     ("sft plain.txt", 2, ["--from is missing"]),
     ("sft plain.txt --from nowhere", 1, ["nowhere is no folder"]),
@@ -54,6 +56,8 @@ SLIPS = [
     ("generate nowhere", 1, ["nowhere is no folder"]),
     ("chat plain.txt", 1, ["plain.txt is no folder"]),
     ("generate . --temperature -1", 1, ["temperature must be >= 0"]),
+    ("generate . --num-beams 0", 2, ["--num-beams: must be an integer >= 1, got '0'"]),
+    ("tokenize plain.txt --vocab-size 1e3", 2, ["--vocab-size: must be an integer >= 260, got '1e3'"]),
     ("info now", 2, ["too many arguments: now"]),
     ("--vresion", 2, ["did you mean '--version'"]),
 ]
@@ -97,6 +101,36 @@ def test_a_run_is_not_overwritten_unless_told(rgz, trained, texts):
     assert result.exit_code == 1
     assert "already holds a run" in result.stderr and "--overwrite" in result.stderr and "rgz resume" in result.stderr
     assert {path.name: path.stat().st_mtime_ns for path in trained.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", b'{"vocab_size": 300, "hiden_size": 8}', ["config.json", "did you mean 'hidden_size'", "copy"]),
+        ("config.json", b"{", ["config.json", "copy the model anew"]),
+        ("config.json", b"[]", ["config.json", "copy the model anew"]),
+        ("model.safetensors", b"short", ["model.safetensors", "copy the model anew"]),
+        ("tokenizer.json", b"{}", ["tokenizer.json", "one that rgz wrote"]),
+        ("tokenizer.json", b"no", ["tokenizer.json", "one that rgz wrote"]),
+        ("training_args.json", b"{}", ["training_args.json", "put back what training wrote"]),
+        ("training_args.json", b'{"arguments": {"sed": 1}}', ["training_args.json", "did you mean 'seed'"]),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named_with_what_to_do(rgz, trained, tmp_path, name, content, words):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / name).write_bytes(content)
+    result = rgz("generate", run, "--prompt", "春")
+    assert result.exit_code == 1 and not result.stdout
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ") and all(word in line for word in words), line
+
+
+def test_beam_search_refuses_sampling_and_too_many_beams(rgz, trained):
+    result = rgz("generate", trained, "--num-beams", 2, "--temperature", 0.5)
+    assert result.exit_code == 1 and "leave temperature out" in result.stderr
+    result = rgz("generate", trained, "--num-beams", 1000000)
+    assert result.exit_code == 1 and "num_beams must be <= 1024" in result.stderr
 
 
 @pytest.mark.skipif(os.name != "posix" or not os.path.isdir("/proc"), reason="needs a folder that nobody can write")

@@ -71,8 +71,20 @@ def test_a_prompt_longer_than_the_window_is_read_from_its_end():
 
 LOGITS = np.array([2.0, 1.0, 0.5, -1.0, 3.0, -2.0], np.float32)
 
+NOTHING = np.array([], int)
 
-def allowed(forbidden=(), seen=(), **settings):
+
+class Forbid:
+    """Stands for a Spelling that forbids the same ids always."""
+
+    def __init__(self, *ids):
+        self.ids = np.array(ids)
+
+    def forbidden(self, ids):
+        return self.ids
+
+
+def allowed(forbidden=NOTHING, seen=(), **settings):
     """Every token that 400 draws bring up."""
     sampling = Sampling(**{"top_k": None, "top_p": 1.0, "temperature": 1.0, **settings})
     random = np.random.default_rng(0)
@@ -88,7 +100,7 @@ def test_filters_keep_what_they_should():
     assert allowed(top_p=float(probabilities[4]) + 0.01) == {4, 0}
     assert allowed(min_p=0.2) == {4, 0}  # e^(2-3) = 0.37 stays, e^(1-3) = 0.14 goes
     assert allowed(greedy=True) == allowed(temperature=0) == {4}
-    assert allowed(forbidden=(4,), greedy=True) == {0}
+    assert allowed(forbidden=np.array([4]), greedy=True) == {0}
     assert allowed(top_k=3, min_p=0.2, top_p=0.5) == {4}  # together: each narrows the last
 
 
@@ -97,13 +109,13 @@ def test_repetition_penalty_divides_positive_and_multiplies_negative_logits():
     assert allowed(seen=(4,), repetition_penalty=1.4, greedy=True) == {4}  # 3 / 1.4 > 2
     negative = np.array([-1.0, -1.5], np.float32)
     choose = Sampling(greedy=True, repetition_penalty=2.0).choose
-    assert choose(negative, (0,), (), np.random.default_rng()) == 1  # -1 * 2 < -1.5
+    assert choose(negative, (0,), NOTHING, np.random.default_rng()) == 1  # -1 * 2 < -1.5
 
 
 def test_draws_follow_the_probabilities():
     sampling = Sampling(temperature=2.0, top_k=None, top_p=1.0)
     random = np.random.default_rng(1)
-    counts = np.bincount([sampling.choose(LOGITS, (), (), random) for _ in range(20_000)], minlength=6)
+    counts = np.bincount([sampling.choose(LOGITS, (), NOTHING, random) for _ in range(20_000)], minlength=6)
     expected = np.exp(LOGITS / 2) / np.exp(LOGITS / 2).sum()
     assert np.abs(counts / 20_000 - expected).max() < 0.02  # 5 standard deviations are 0.0177
 
@@ -117,14 +129,14 @@ def test_the_same_seed_gives_the_same_text_and_another_gives_another():
 def test_eos_ends_the_text_and_special_tokens_never_appear():
     model, tok = build(), rgz.ByteTokenizer()
     ids = list(stream_ids(model, [5], Sampling(seed=0, temperature=5.0, top_k=None, top_p=1.0), max_new_tokens=300,
-                          eos_id=tok.eos_id, forbidden=[0, 1, 3]))  # fmt: skip
+                          eos_id=tok.eos_id, spelling=Forbid(0, 1, 3)))  # fmt: skip
     assert not set(ids) & set(tok.special_ids) and len(ids) < 300
 
 
 @pytest.mark.parametrize("num_beams", [1, 2, 4, 64])
 def test_beam_search_finds_the_best_path_when_wide_enough(num_beams):
     model = build(vocab=8, positions=16)
-    best = beam_search(model, [5, 6], max_new_tokens=2, num_beams=num_beams, eos_id=2, forbidden=[0, 1, 3])
+    best = beam_search(model, [5, 6], max_new_tokens=2, num_beams=num_beams, eos_id=2, spelling=Forbid(0, 1, 3))
 
     def score(path):
         total = 0.0

@@ -147,6 +147,9 @@ def test_equals_are_taken_in_the_order_of_their_code_points_whatever_the_order_o
 
 def test_rare_pieces_are_left_out_by_min_frequency():
     tokenizer = WordTokenizer.train(["学习。学习。太阳。"], min_frequency=2)
+    assert (set(tokenizer.characters), tokenizer.words) == (set("学习。太阳"), ("学习",))
+    # without room for all, a word that recurs comes before a character that does not
+    tokenizer = WordTokenizer.train(["学习。学习。太阳。"], min_frequency=2, vocab_size=260 + 4)
     assert (set(tokenizer.characters), tokenizer.words) == (set("学习。"), ("学习",))
     assert CharTokenizer.train(["学学习"], min_frequency=2).characters == "学"
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from rgz.data import TokenData
 from rgz.safetensors import save_file
+from rgz.train import Callback
 
 
 @dataclass(frozen=True)
@@ -121,3 +122,13 @@ def token_data(n_documents=40, vocab_size=12, seed=0, longest=12):
         mask=None,
         fingerprint=FakeTokenizer.fingerprint,
     )
+
+
+class InterruptAt(Callback):
+    def __init__(self, step, event="on_step_end"):
+        self.step, self.event = step, event
+        setattr(self, event, self.press)
+
+    def press(self, trainer, state):
+        if state.step == self.step:
+            raise KeyboardInterrupt

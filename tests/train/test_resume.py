@@ -3,17 +3,13 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from train.fakes import FakeModel, FakeStep, token_data
+from train.fakes import InterruptAt, token_data
 
 from rgz.errors import RgzError
-from rgz.train import Callback, EarlyStopping, RunDirectory, newest_whole
+from rgz.train import EarlyStopping, RunDirectory, newest_whole
 
 # Ragged updates, several epochs, reports and evaluations that do not fall together, weights that get worse.
 SETTINGS = {
@@ -29,16 +25,6 @@ def validation():
 
 def untimed(history):
     return [{key: value for key, value in report.items() if key not in TIMES} for report in history]
-
-
-class InterruptAt(Callback):
-    def __init__(self, step, event="on_step_end"):
-        self.step, self.event = step, event
-        setattr(self, event, self.press)
-
-    def press(self, trainer, state):
-        if state.step == self.step:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -237,103 +223,3 @@ def test_another_folder_can_go_on_from_a_checkpoint(make_trainer, uninterrupted,
     first = history[0]["step"]
     assert untimed(history) == [report for report in untimed(whole_history) if report["step"] >= first]
     np.testing.assert_array_equal(trainer.model.table, whole.model.table)
-
-
-CHILD = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-from train.fakes import FakeModel, FakeStep, FakeTokenizer, token_data
-from rgz.config import TrainingArguments
-from rgz.train import Trainer
-
-class Slow(FakeStep):
-    def accumulate(self, batch):
-        time.sleep(0.01)
-        return super().accumulate(batch)
-
-args = TrainingArguments(output_dir=sys.argv[2], num_train_epochs=1000, batch_size=4, max_length=16)
-Trainer(FakeModel(), FakeTokenizer(), token_data(), None, args, step_factory=Slow).train()
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
-def test_a_real_ctrl_c_writes_a_checkpoint_and_prints_the_command(tmp_path):
-    run = tmp_path / "run"
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(Path(__file__).parents[1]), str(run)],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "RGZ_LANG": "en"},
-    )  # fmt: skip
-    line = child.stderr.readline()
-    child.send_signal(signal.SIGINT)
-    output = line + child.communicate(timeout=60)[1]
-    assert "stopping after this step; press Ctrl-C again" in output
-    assert f"go on with: rgz resume {run}" in output and "KeyboardInterrupt" in output
-    checkpoint, notices = newest_whole(RunDirectory(run))
-    assert checkpoint.step > 0 and not notices
-
-
-def test_a_second_ctrl_c_does_not_corrupt(make_trainer, monkeypatch):
-    """The second one arrives while the checkpoint is being written: no half folder, the older one stays."""
-    import rgz.train.checkpoint as module
-
-    trainer = make_trainer(save_steps=3, callbacks=[InterruptAt(5)])
-    real = module.save_file
-
-    def pressed(path, tensors, metadata):
-        if trainer.state.step == 5:
-            raise KeyboardInterrupt
-        return real(path, tensors, metadata)
-
-    monkeypatch.setattr(module, "save_file", pressed)
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
-    names = [name for name in os.listdir(trainer.run.path) if "checkpoint" in name]
-    assert names == ["checkpoint-3"]
-    assert newest_whole(trainer.run)[0].step == 3
-
-
-def test_an_interrupt_in_the_middle_of_an_update_writes_no_checkpoint(make_trainer):
-    class Torn(FakeStep):
-        def update(self, learning_rate, n_targets):
-            if self.n_updates == 4:
-                self.model.table[0] = 7.0
-                raise KeyboardInterrupt
-            return super().update(learning_rate, n_targets)
-
-    trainer = make_trainer(step_factory=Torn, save_steps=3)
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
-    assert [path.name for path in trainer.run.checkpoints()] == ["checkpoint-3"]
-    assert not (trainer.run.path / "model.safetensors").exists()
-    assert "in the middle of an update" in trainer.output()
-
-
-def test_a_full_disk_is_a_clear_error_and_the_older_checkpoint_stays(make_trainer, monkeypatch):
-    import rgz.train.checkpoint as module
-
-    trainer = make_trainer(save_steps=3)
-    real = module.save_file
-
-    def full(path, tensors, metadata):
-        if trainer.state.step == 6:
-            path.write_bytes(b"half")
-            raise OSError(28, "No space left on device")
-        return real(path, tensors, metadata)
-
-    monkeypatch.setattr(module, "save_file", full)
-    with pytest.raises(
-        RgzError, match=r"cannot write .*checkpoint-6: No space left.*newest checkpoint is .*checkpoint-3"
-    ):
-        trainer.train()
-    assert [name for name in os.listdir(trainer.run.path) if "checkpoint" in name] == ["checkpoint-3"]
-
-
-def test_leftovers_of_a_killed_process_are_cleared(make_trainer):
-    trainer = make_trainer(callbacks=[InterruptAt(5)])
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
-    half = trainer.run.path / ".checkpoint-6.4711.tmp"
-    half.mkdir()
-    (half / "model.safetensors").write_bytes(b"half")
-    make_trainer(model=FakeModel()).train(resume_from_checkpoint=True)
-    assert not half.exists()

@@ -1,0 +1,78 @@
+"""A model writes whole characters only, whatever its weights."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import rgz
+from rgz.generate.spelling import Spelling
+from rgz.text.stream import bytes_that_may_follow, unfinished
+
+
+def build(tokenizer):
+    config = rgz.ModelConfig(vocab_size=tokenizer.vocab_size + 3, hidden_size=16, num_hidden_layers=1,
+                             num_attention_heads=2, max_position_embeddings=64)  # fmt: skip
+    return rgz.Model(config, seed=1)
+
+
+def begins_a_character(data: bytes) -> bool:
+    """By Python's own decoder: some bytes after it make it one whole character."""
+    for missing in range(4):
+        tails = itertools.product((0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF), repeat=missing) if missing else [()]
+        for tail in tails:
+            try:
+                if len((data + bytes(tail)).decode()) == 1:
+                    return True
+            except UnicodeDecodeError:
+                continue
+    return False
+
+
+def test_the_bytes_that_may_follow_are_those_that_python_can_decode():
+    assert bytes_that_may_follow(b"") == bytes(b for b in range(256) if begins_a_character(bytes([b])))
+    leads = [bytes([b]) for b in range(0xC2, 0xF5)]
+    seconds = [lead + bytes([b]) for lead in leads if lead[0] >= 0xE0 for b in bytes_that_may_follow(lead)[::7]]
+    thirds = [held + bytes([b]) for held in seconds if held[0] >= 0xF0 for b in bytes_that_may_follow(held)[::13]]
+    for held in (*leads, *seconds, *thirds):
+        assert unfinished("好".encode() + held) == held
+        expected = bytes(b for b in range(256) if begins_a_character(held + bytes([b])))
+        assert bytes_that_may_follow(held) == expected, held
+
+
+def test_between_characters_everything_with_text_and_the_end_may_come():
+    tokenizer = rgz.WordTokenizer.train(["你好，世界"])
+    spelling = Spelling(build(tokenizer), tokenizer)
+    allowed = sorted(
+        set(range(tokenizer.vocab_size + 3)) - set(spelling.forbidden([*tokenizer.encode("你好")]).tolist())
+    )
+    text_bytes = [4 + b for b in (*range(0x80), *range(0xC2, 0xF5))]
+    assert allowed == [tokenizer.eos_id, *text_bytes, *range(260, tokenizer.vocab_size)]
+
+
+def test_inside_a_character_only_its_bytes_may_come():
+    tokenizer = rgz.ByteTokenizer()
+    spelling = Spelling(build(tokenizer), tokenizer)
+    ids = tokenizer.encode("a龍")
+    assert len(spelling.forbidden(ids)) == tokenizer.vocab_size + 3 - (128 + 0xF5 - 0xC2 + 1)
+    for cut in (-1, -2):
+        allowed = set(range(263)) - set(spelling.forbidden(ids[:cut]).tolist())
+        assert ids[cut] in allowed and tokenizer.eos_id not in allowed and 4 + ord("a") not in allowed
+    # a special token in between ends what was unfinished
+    np.testing.assert_array_equal(spelling.forbidden([ids[1], tokenizer.sep_id]), spelling.forbidden([]))
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 50.0, "top_k": None, "top_p": 1.0, "seed": 3}, {"num_beams": 3}])
+def test_an_untrained_model_writes_no_replacement_characters(settings):
+    tokenizer = rgz.ByteTokenizer()
+    model = build(tokenizer)
+    for length in (1, 2, 3, 50, 51, 52):
+        text = model.generate(tokenizer, "春", max_new_tokens=length, **settings)
+        assert "�" not in text
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "min_p", "seed"])
+def test_beam_search_refuses_what_it_would_not_use(name):
+    tokenizer = rgz.ByteTokenizer()
+    with pytest.raises(rgz.RgzError, match=f"leave {name} out"):
+        build(tokenizer).generate(tokenizer, "春", num_beams=2, **{name: 1})

@@ -1,0 +1,145 @@
+"""What interrupts a run: Ctrl-C once and twice, a full disk, a kill; nothing half-written stays."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from train.fakes import FakeModel, FakeStep, InterruptAt
+
+from rgz.errors import RgzError
+from rgz.train import RunDirectory, newest_whole
+
+CHILD = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from train.fakes import FakeModel, FakeStep, FakeTokenizer, token_data
+from rgz.config import TrainingArguments
+from rgz.train import Trainer
+
+class Slow(FakeStep):
+    def accumulate(self, batch):
+        time.sleep(0.01)
+        return super().accumulate(batch)
+
+args = TrainingArguments(output_dir=sys.argv[2], num_train_epochs=1000, batch_size=4, max_length=16)
+Trainer(FakeModel(), FakeTokenizer(), token_data(), None, args, step_factory=Slow).train()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
+def test_a_real_ctrl_c_writes_a_checkpoint_and_prints_the_command(tmp_path):
+    run = tmp_path / "run"
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(Path(__file__).parents[1]), str(run)],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "RGZ_LANG": "en"},
+    )  # fmt: skip
+    line = child.stderr.readline()
+    child.send_signal(signal.SIGINT)
+    output = line + child.communicate(timeout=60)[1]
+    assert "stopping after this step; press Ctrl-C again" in output
+    assert f"go on with: rgz resume {run}" in output and "KeyboardInterrupt" in output
+    checkpoint, notices = newest_whole(RunDirectory(run))
+    assert checkpoint.step > 0 and not notices
+
+
+def test_a_second_ctrl_c_does_not_corrupt(make_trainer, monkeypatch):
+    """The second one arrives while the checkpoint is being written: no half folder, the older one stays."""
+    import rgz.train.checkpoint as module
+
+    trainer = make_trainer(save_steps=3, callbacks=[InterruptAt(5)])
+    real = module.save_file
+
+    def pressed(path, tensors, metadata):
+        if trainer.state.step == 5:
+            raise KeyboardInterrupt
+        return real(path, tensors, metadata)
+
+    monkeypatch.setattr(module, "save_file", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    names = [name for name in os.listdir(trainer.run.path) if "checkpoint" in name]
+    assert names == ["checkpoint-3"]
+    assert newest_whole(trainer.run)[0].step == 3
+
+
+def test_an_interrupt_in_the_middle_of_an_update_writes_no_checkpoint(make_trainer):
+    class Torn(FakeStep):
+        def update(self, learning_rate, n_targets):
+            if self.n_updates == 4:
+                self.model.table[0] = 7.0
+                raise KeyboardInterrupt
+            return super().update(learning_rate, n_targets)
+
+    trainer = make_trainer(step_factory=Torn, save_steps=3)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert [path.name for path in trainer.run.checkpoints()] == ["checkpoint-3"]
+    assert not (trainer.run.path / "model.safetensors").exists()
+    assert "in the middle of an update" in trainer.output()
+
+
+def test_a_full_disk_is_a_clear_error_and_the_older_checkpoint_stays(make_trainer, monkeypatch):
+    import rgz.train.checkpoint as module
+
+    trainer = make_trainer(save_steps=3)
+    real = module.save_file
+
+    def full(path, tensors, metadata):
+        if trainer.state.step == 6:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        return real(path, tensors, metadata)
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(
+        RgzError,
+        match=r"cannot write .*checkpoint-6: No space left.*make room, then go on from checkpoint-3: rgz resume",
+    ):
+        trainer.train()
+    assert [name for name in os.listdir(trainer.run.path) if "checkpoint" in name] == ["checkpoint-3"]
+
+
+def test_leftovers_of_a_killed_process_are_cleared(make_trainer):
+    trainer = make_trainer(callbacks=[InterruptAt(5)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    half = trainer.run.path / ".checkpoint-6.4711.tmp"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    make_trainer(model=FakeModel()).train(resume_from_checkpoint=True)
+    assert not half.exists()
+
+
+def test_a_start_that_fails_leaves_no_folder_behind(make_trainer, tmp_path, monkeypatch):
+    import rgz.train.rundir as module
+
+    real = module.write_text_atomic
+
+    def full(path, text):
+        if path.name == "training_args.json":
+            raise OSError(28, "No space left on device")
+        real(path, text)
+
+    monkeypatch.setattr(module, "write_text_atomic", full)
+    with pytest.raises(RgzError, match="No space left on device; choose another folder"):
+        make_trainer(output_dir=str(tmp_path / "new" / "run")).train()
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine.txt").write_text("text")
+    with pytest.raises(RgzError, match="No space left"):
+        make_trainer(output_dir=str(tmp_path / "there")).train()
+    assert os.listdir(tmp_path / "there") == ["mine.txt"]
+
+
+def test_a_full_disk_before_the_first_checkpoint_says_to_begin_again(make_trainer, monkeypatch):
+    import rgz.train.checkpoint as module
+
+    def full(path, tensors, metadata):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(RgzError, match="No space left on device; there is no earlier checkpoint: make room"):
+        make_trainer(save_steps=3).train()
