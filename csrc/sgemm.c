@@ -11,13 +11,12 @@ typedef void sgemm_fn(const char *, const char *, const int64_t *, const int64_t
 
 static sgemm_fn *borrowed;
 
-static void gemm(int a_trans, int b_trans, rgz_int m, rgz_int n, rgz_int k, const float *a, rgz_int lda, const float *b,
-                 rgz_int ldb, float *c, rgz_int ldc, int add) {
-    const int64_t m_ = m, n_ = n, k_ = k, lda_ = lda, ldb_ = ldb, ldc_ = ldc;
-    const float one = 1.0f, beta = add ? 1.0f : 0.0f;
-    borrowed(b_trans ? "T" : "N", a_trans ? "T" : "N", &n_, &m_, &k_, &one, b, &ldb_, a, &lda_, &beta, c, &ldc_);
-}
-
 void rgz_set_sgemm(void *address) { *(void **)&borrowed = address; }
 int rgz_has_sgemm(void) { return borrowed != NULL; }
-rgz_gemm_fn *rgz_borrowed_gemm(void) { return borrowed ? gemm : NULL; }
+
+void rgz_borrowed_gemm(const rgz_product *p, int add) {
+    const int64_t m = p->m, n = p->n, k = p->k, lda = p->lda, ldb = p->ldb, ldc = p->ldc;
+    const float one = 1.0f, beta = add ? 1.0f : 0.0f;
+    borrowed(p->b_trans ? "T" : "N", p->a_trans ? "T" : "N", &n, &m, &k, &one, p->b, &ldb, p->a, &lda, &beta, p->c,
+             &ldc);
+}

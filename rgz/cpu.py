@@ -1,4 +1,4 @@
-"""The machine: which cores a program may use, how many at once, and which BLAS the kernels borrow."""
+"""The machine: which cores a program may use, how many at once, and whose matrix product the kernels use."""
 
 from __future__ import annotations
 
@@ -28,18 +28,31 @@ def _select_isa() -> None:
         _kernels.select_isa(name)
 
 
-def _borrow_sgemm() -> str | None:
-    """Lend SciPy's sgemm to the kernels; None, or why there is none (they then use their own, slower one)."""
+# Where rgz's own matrix product was measured to be the faster one (benches/test_kernels.py::test_matmul). Elsewhere
+# SciPy's sgemm is borrowed: nobody has measured there yet.
+_OWN_PRODUCT = ("avx2",)
+
+
+def _borrow_sgemm() -> str:
+    """Lend SciPy's sgemm to the kernels where it is the faster one or RGZ_BLAS asks for it; return what was chosen,
+    and why."""
+    wish = os.environ.get("RGZ_BLAS", "")
+    if wish not in ("", "rgz", "scipy"):
+        raise RgzError(tr("RGZ_BLAS must be rgz or scipy, got {value}", value=wish))
+    if wish == "rgz" or (not wish and _kernels.active_isa() in _OWN_PRODUCT):
+        return tr("rgz's own (RGZ_BLAS=rgz)") if wish else tr("rgz's own")
     try:
         from scipy.linalg import cython_blas
     except ImportError as error:
-        return str(error)
+        if wish:
+            raise RgzError(tr("RGZ_BLAS=scipy, but SciPy's sgemm is not to be had: {reason}", reason=error)) from error
+        return tr("rgz's own (SciPy's is not to be had: {reason})", reason=error)
     _kernels.set_sgemm(cython_blas.__pyx_capi__["sgemm"])
-    return None
+    return "SciPy"
 
 
 _select_isa()
-WHY_NO_BLAS = _borrow_sgemm()
+_PRODUCT = _borrow_sgemm()
 
 
 def allowed_cpus() -> set[int]:
@@ -118,7 +131,7 @@ def name() -> str:
 
 
 def info() -> dict[str, Any]:
-    """What the kernels run on: isa, isas, openmp, blas, n_threads, cpu, memory."""
+    """What the kernels run on: isa, isas, openmp, blas (what multiplies matrices), n_threads, cpu, memory."""
     from rgz.threads import resolve_threads
 
     total, available = memory_bytes()
@@ -128,8 +141,7 @@ def info() -> dict[str, Any]:
         "isas": [isa for isa, _, can_run in _kernels.isas() if can_run],
         "isas_compiled": [isa for isa, compiled, _ in _kernels.isas() if compiled],
         "openmp": _kernels.openmp(),
-        "blas": _blas_name() if _kernels.has_sgemm() else "rgz",
-        "blas_note": WHY_NO_BLAS,
+        "blas": _blas_name() if _kernels.has_sgemm() else _PRODUCT,
         "n_threads": resolve_threads(),
         "logical_cpus": len(allowed_cpus()),
         "memory_total": total,

@@ -74,10 +74,10 @@ def _controller() -> Any:
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Hold every BLAS in the process to one thread: the kernels call it from inside their own team.
+    """Hold every BLAS in the process to one thread, if the kernels borrow one: they call it inside their own team.
 
     Other Python threads wait here until the block ends: buffers of a model and the number of BLAS threads are
     shared by the whole process.
     """
-    with _team, _controller().limit(limits=1):
+    with _team, _controller().limit(limits=1) if _kernels.has_sgemm() else contextlib.nullcontext():
         yield

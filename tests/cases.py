@@ -35,7 +35,7 @@ PRODUCTS = (
     + tuple((rows, n, 3) for rows in (1, 2, 3, 4) for n in (1, 8, 33, 64))
     + ((13, 127, 9), (13, 128, 66), (70, 129, 65), (7, 257, 130))
 )
-WIDE = ((600, 40, 530), (3, 300, 400))
+WIDE = ((600, 40, 530), (3, 300, 400), (210, 600, 300))
 SEQUENCES = (
     *(((n,), 2, 1, 8, causal) for n in LANES for causal in (True, False)),
     *(((1, 63, 64, 65, 130), 4, 2, head_size, True) for head_size in (16, 17, 20, 32, 64, 80, 128)),

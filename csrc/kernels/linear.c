@@ -57,24 +57,27 @@ void RGZ_FN(linear_forward)(float *y, const float *x, const float *weight, const
         }
         return;
     }
-    const tiling t = tile(rows, out);
+    const rgz_product g = {.m = rows, .n = out, .k = in, .a = x, .lda = in, .b = weight, .ldb = in, .b_trans = 1,
+                           .c = y, .ldc = out, .bias = bias, .residual = residual};
+    const tiling t = tile(&g, n_threads);
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
-    for (rgz_int i = 0; i < t.count; i++) linear_tile(tile_at(&t, i), y, x, weight, bias, residual, in, out);
+    for (rgz_int i = 0; i < t.count; i++) product_tile(&g, &t, i);
 }
 
 void RGZ_FN(linear_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
                              const float *weight, rgz_int rows, rgz_int in, rgz_int out, int n_threads) {
-    rgz_gemm_fn *gemm = tile_gemm();
-    const tiling tx = tile(rows, in), tw = tile(out, in), tb = tile(1, out);
+    const rgz_product gx = {.m = rows, .n = in, .k = out, .a = dy, .lda = out, .b = weight, .ldb = in, .c = dx,
+                            .ldc = in};
+    const rgz_product gw = {.m = out, .n = in, .k = rows, .a = dy, .lda = out, .a_trans = 1, .b = x, .ldb = in,
+                            .c = dweight, .ldc = in, .add = 1};
+    const tiling tx = tile(&gx, n_threads), tw = tile(&gw, n_threads), tb = tile_by_shape(1, out);
     const rgz_int n_x = dx ? tx.count : 0, n_w = dweight ? tw.count : 0, n_b = dbias ? tb.count : 0;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
     for (rgz_int i = 0; i < n_w + n_x + n_b; i++) {
         if (i < n_w) { /* the longest sums first */
-            tile_place p = tile_at(&tw, i);
-            gemm(1, 0, p.rows, p.cols, rows, dy + p.row, out, x + p.col, in, dweight + p.row * in + p.col, in, 1);
+            product_tile(&gw, &tw, i);
         } else if (i < n_w + n_x) {
-            tile_place p = tile_at(&tx, i - n_w);
-            gemm(0, 0, p.rows, p.cols, out, dy + p.row * out, out, weight + p.col, in, dx + p.row * in + p.col, in, 0);
+            product_tile(&gx, &tx, i - n_w);
         } else {
             tile_place p = tile_at(&tb, i - n_w - n_x);
             bias_gradient(dbias, dy, rows, out, p.col, p.cols);
@@ -84,11 +87,8 @@ void RGZ_FN(linear_backward)(float *dx, float *dweight, float *dbias, const floa
 
 /* c (m,n) = a (m,k) b (k,n) */
 void RGZ_FN(matmul)(float *c, const float *a, const float *b, rgz_int m, rgz_int k, rgz_int n, int n_threads) {
-    rgz_gemm_fn *gemm = tile_gemm();
-    const tiling t = tile(m, n);
+    const rgz_product g = {.m = m, .n = n, .k = k, .a = a, .lda = k, .b = b, .ldb = n, .c = c, .ldc = n};
+    const tiling t = tile(&g, n_threads);
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
-    for (rgz_int i = 0; i < t.count; i++) {
-        tile_place p = tile_at(&t, i);
-        gemm(0, 0, p.rows, p.cols, k, a + p.row * k, k, b + p.col, n, c + p.row * n + p.col, n, 0);
-    }
+    for (rgz_int i = 0; i < t.count; i++) product_tile(&g, &t, i);
 }

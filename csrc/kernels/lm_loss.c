@@ -45,31 +45,31 @@ static float softmax_row(float *logits, rgz_int vocab, int32_t target, int gradi
 void RGZ_FN(lm_loss)(float *losses, float *dx, float *dweight, float *dbias, const float *x, const float *weight,
                      const float *bias, const int32_t *targets, float *logits, rgz_int rows, rgz_int channels,
                      rgz_int vocab, rgz_int slice, int n_threads) {
-    rgz_gemm_fn *gemm = tile_gemm();
-    const tiling tw = tile(vocab, channels), tb = tile(1, vocab);
+    const tiling tb = tile_by_shape(1, vocab);
     const rgz_int n_b = dbias ? tb.count : 0;
 #pragma omp parallel num_threads(n_threads)
     for (rgz_int row = 0; row < rows; row += slice) {
         const rgz_int count = rgz_min(slice, rows - row);
-        const tiling tl = tile(count, vocab), tx = tile(count, channels);
-        const float *slice_x = x + row * channels;
+        const rgz_product gl = {.m = count, .n = vocab, .k = channels, .a = x + row * channels, .lda = channels,
+                                .b = weight, .ldb = channels, .b_trans = 1, .c = logits, .ldc = vocab, .bias = bias};
+        const tiling tl = tile(&gl, n_threads);
 #pragma omp for schedule(dynamic, 1)
-        for (rgz_int i = 0; i < tl.count; i++)
-            linear_tile(tile_at(&tl, i), logits, slice_x, weight, bias, NULL, channels, vocab);
+        for (rgz_int i = 0; i < tl.count; i++) product_tile(&gl, &tl, i);
 #pragma omp for schedule(dynamic, 4)
         for (rgz_int r = 0; r < count; r++)
             losses[row + r] = softmax_row(logits + r * vocab, vocab, targets[row + r], dx != NULL);
         if (dx) {
+            const rgz_product gx = {.m = count, .n = channels, .k = vocab, .a = logits, .lda = vocab, .b = weight,
+                                    .ldb = channels, .c = dx + row * channels, .ldc = channels};
+            const rgz_product gw = {.m = vocab, .n = channels, .k = count, .a = logits, .lda = vocab, .a_trans = 1,
+                                    .b = gl.a, .ldb = channels, .c = dweight, .ldc = channels, .add = 1};
+            const tiling tx = tile(&gx, n_threads), tw = tile(&gw, n_threads);
 #pragma omp for schedule(dynamic, 1)
             for (rgz_int i = 0; i < tx.count + tw.count + n_b; i++) {
                 if (i < tx.count) { /* the longest sums first */
-                    tile_place p = tile_at(&tx, i);
-                    gemm(0, 0, p.rows, p.cols, vocab, logits + p.row * vocab, vocab, weight + p.col, channels,
-                         dx + (row + p.row) * channels + p.col, channels, 0);
+                    product_tile(&gx, &tx, i);
                 } else if (i < tx.count + tw.count) {
-                    tile_place p = tile_at(&tw, i - tx.count);
-                    gemm(1, 0, p.rows, p.cols, count, logits + p.row, vocab, slice_x + p.col, channels,
-                         dweight + p.row * channels + p.col, channels, 1);
+                    product_tile(&gw, &tw, i - tx.count);
                 } else {
                     tile_place p = tile_at(&tb, i - tx.count - tw.count);
                     bias_gradient(dbias, logits, count, vocab, p.col, p.cols);

@@ -1,44 +1,27 @@
 /* tiles.h - how a matrix product is cut into tiles that threads take one by one, and what computes a tile.
- * Boundaries depend on shapes only.
+ *
+ * Our own product gives an element the same bits however the matrix is cut, so tiles may suit the number of threads.
+ * The borrowed sgemm promises nothing of the kind: its tiles depend on shapes only.
  */
 #ifndef RGZ_TILES_H
 #define RGZ_TILES_H
 
-#include "gemm.h"
 #include "kernel.h"
-#include "simd/block_mm.h"
-
-/* Without SciPy: the same product in C. b is packed in panels of 128 x 64 on the stack, which mm then reads. */
-static void own_gemm(int a_trans, int b_trans, rgz_int m, rgz_int n, rgz_int k, const float *a, rgz_int lda,
-                     const float *b, rgz_int ldb, float *c, rgz_int ldc, int add) {
-    enum { DEPTH = 128, WIDTH = 64 };
-    float panel[DEPTH * WIDTH];
-    if (k == 0 && !add)
-        for (rgz_int i = 0; i < m; i++) memset(c + i * ldc, 0, (size_t)n * sizeof *c);
-    for (rgz_int p0 = 0; p0 < k; p0 += DEPTH)
-        for (rgz_int j0 = 0; j0 < n; j0 += WIDTH) {
-            const rgz_int depth = rgz_min(DEPTH, k - p0), width = rgz_min(WIDTH, n - j0);
-            for (rgz_int p = 0; p < depth; p++)
-                for (rgz_int j = 0; j < width; j++)
-                    panel[p * WIDTH + j] = b_trans ? b[(j0 + j) * ldb + p0 + p] : b[(p0 + p) * ldb + j0 + j];
-            mm(m, width, depth, a + p0 * (a_trans ? lda : 1), a_trans ? 1 : lda, a_trans ? lda : 1, panel, WIDTH,
-               c + j0, ldc, add || p0 > 0);
-        }
-}
-
-RGZ_INLINE rgz_gemm_fn *tile_gemm(void) {
-    rgz_gemm_fn *borrowed = rgz_borrowed_gemm();
-    return borrowed ? borrowed : own_gemm;
-}
+#include "simd/packed_gemm.h"
 
 /* An (m, n) output in tiles of height x width. */
 typedef struct {
     rgz_int m, n, height, width, across, count;
 } tiling;
 
-/* Large tiles read their operands fewer times, small ones keep many threads busy: halve the longer side, down to
- * 128, until there are 16 tiles (benches/test_tiles.py holds up these numbers). */
-RGZ_INLINE tiling tile(rgz_int m, rgz_int n) {
+RGZ_INLINE tiling tiles_of(rgz_int m, rgz_int n, rgz_int height, rgz_int width) {
+    tiling t = {m, n, height, width, rgz_blocks(n, width), rgz_blocks(m, height) * rgz_blocks(n, width)};
+    return t;
+}
+
+/* For the borrowed sgemm. Large tiles read their operands fewer times, small ones keep many threads busy: halve the
+ * longer side, down to 128, until there are 16 tiles. */
+RGZ_INLINE tiling tile_by_shape(rgz_int m, rgz_int n) {
     enum { LARGEST = 512, SMALLEST = 128, ENOUGH = 16 };
     rgz_int height = rgz_min(LARGEST, rgz_max(m, 1)), width = rgz_min(LARGEST, rgz_max(n, 1));
     while (rgz_blocks(m, height) * rgz_blocks(n, width) < ENOUGH && rgz_max(height, width) > SMALLEST) {
@@ -47,8 +30,29 @@ RGZ_INLINE tiling tile(rgz_int m, rgz_int n) {
         else
             width = (width + 1) / 2;
     }
-    tiling t = {m, n, height, width, rgz_blocks(n, width), rgz_blocks(m, height) * rgz_blocks(n, width)};
-    return t;
+    return tiles_of(m, n, height, width);
+}
+
+/* For our own, which copies its block of b anew for every tile, and of a where that is transposed: so the tiles are as
+ * high, and then also as wide, as leaves enough of them. */
+RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads) {
+    enum { EACH = 2, NARROW = 64 / GEMM_PANEL }; /* tiles for every thread: one that is held up holds few others up */
+    rgz_int strips = rgz_max(rgz_blocks(g->m, MM_ROWS), 1), panels = rgz_max(rgz_blocks(g->n, GEMM_PANEL), 1);
+    rgz_int across = rgz_blocks(g->n, GEMM_WIDTH), down = 1;
+    while (across * down < EACH * n_threads) {
+        const rgz_int height = rgz_blocks(strips, down) * MM_ROWS, width = rgz_blocks(panels, across) * GEMM_PANEL;
+        if (width > NARROW * GEMM_PANEL && (!g->a_trans || width >= height))
+            across *= 2;
+        else if (height > 2 * MM_ROWS)
+            down *= 2;
+        else
+            break;
+    }
+    return tiles_of(g->m, g->n, rgz_blocks(strips, down) * MM_ROWS, rgz_blocks(panels, across) * GEMM_PANEL);
+}
+
+RGZ_INLINE tiling tile(const rgz_product *g, int n_threads) {
+    return rgz_has_sgemm() ? tile_by_shape(g->m, g->n) : tile_by_threads(g, n_threads);
 }
 
 typedef struct {
@@ -62,22 +66,24 @@ RGZ_INLINE tile_place tile_at(const tiling *t, rgz_int index) {
     return p;
 }
 
-/* One tile of y (rows, out) = x (rows, in) weight (out, in)^T + bias + residual: the tile starts as bias + residual
- * and the product is added to it, which costs no more than the zeroing that sgemm would do itself. */
-RGZ_INLINE void linear_tile(tile_place p, float *y, const float *x, const float *weight, const float *bias,
-                            const float *residual, rgz_int in, rgz_int out) {
-    float *tile_y = y + p.row * out + p.col;
-    if (bias || residual)
-        for (rgz_int r = 0; r < p.rows; r++) {
-            float *row = tile_y + r * out;
-            const float *from = residual ? residual + (p.row + r) * out + p.col : NULL;
-            RGZ_FOR_VECTORS (c, live, p.cols) {
-                vf v = from ? vf_load_n(from + c, live) : vf_zero();
-                if (bias) v = vf_add(v, vf_load_n(bias + p.col + c, live));
-                vf_store_n(row + c, v, live);
-            }
-        }
-    tile_gemm()(0, 1, p.rows, p.cols, in, x + p.row * in, in, weight + p.col * in, in, tile_y, out, bias || residual);
+/* Tile `index` of a product, computed by this thread alone. */
+RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int index) {
+    const tile_place at = tile_at(t, index);
+    rgz_product g = *whole;
+    g.m = at.rows;
+    g.n = at.cols;
+    g.a += at.row * (g.a_trans ? 1 : g.lda);
+    g.b += at.col * (g.b_trans ? g.ldb : 1);
+    g.c += at.row * g.ldc + at.col;
+    if (g.bias) g.bias += at.col;
+    if (g.residual) g.residual += at.row * g.ldc + at.col;
+    if (!rgz_has_sgemm()) {
+        own_gemm(&g);
+        return;
+    }
+    /* Adding to what is there costs sgemm no more than the zeroing that it would do itself. */
+    if (g.bias || g.residual) start_block(g.c, g.ldc, g.bias, g.residual, g.m, g.n);
+    rgz_borrowed_gemm(&g, g.add || g.bias || g.residual);
 }
 
 /* ADDS the sums over rows of dy (rows, out) to dbias for columns [col, col + cols). */

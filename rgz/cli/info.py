@@ -55,11 +55,6 @@ def versions() -> dict[str, Any]:
 
 
 def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
-    blas = values["blas"]
-    if values["blas_note"]:
-        blas += tr(" (SciPy's is not to be had: {reason})", reason=values["blas_note"])
-    elif blas == "rgz":
-        blas = tr("rgz's own")
     openmp = values["openmp"]
     threads = tr("{count} of {logical} logical CPUs", count=values["n_threads"], logical=values["logical_cpus"])
     total, free = values["memory_total"], values["memory_available"]
@@ -75,7 +70,7 @@ def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
             isas + (tr(" (this CPU cannot run: {names})", names=" ".join(others)) if others else ""),
         ),
         ("OpenMP", str(openmp) if openmp else tr("no: one thread only")),
-        ("BLAS", blas),
+        ("BLAS", values["blas"]),
         (tr("threads"), threads),
         (tr("memory"), memory),
         ("Python", f"{values['python']}  {values['platform']}"),
