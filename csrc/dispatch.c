@@ -5,10 +5,6 @@
  */
 #include "rgz.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #if defined(__x86_64__) || defined(_M_X64)
 #define RGZ_X86 1
 #ifdef _MSC_VER
@@ -136,14 +132,6 @@ int rgz_openmp(void) {
     return _OPENMP;
 #else
     return 0;
-#endif
-}
-
-int rgz_max_threads(void) {
-#ifdef _OPENMP
-    return omp_get_num_procs();
-#else
-    return 1;
 #endif
 }
 

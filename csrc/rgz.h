@@ -46,7 +46,6 @@ rgz_int rgz_attention_scratch_floats(rgz_int head_size);
 #define RGZ_NORM_BLOCK 65536
 
 int rgz_openmp(void); /* the OpenMP version this was built with, 0 if without */
-int rgz_max_threads(void);
 
 #ifdef __cplusplus
 }

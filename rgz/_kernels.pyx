@@ -64,7 +64,6 @@ cdef extern from "rgz.h" nogil:
     int rgz_has_sgemm()
     rgz_int rgz_attention_scratch_floats(rgz_int)
     int rgz_openmp()
-    int rgz_max_threads()
 
 
 # --- instruction sets, BLAS, sizes ---------------------------------------------------------------------------------
@@ -108,10 +107,6 @@ def has_sgemm():
 def openmp():
     """Version date of the OpenMP standard this was built with (201511 and so on), 0 without OpenMP."""
     return rgz_openmp()
-
-
-def max_threads():
-    return rgz_max_threads()
 
 
 def attention_scratch(Py_ssize_t head_size, int n_threads):

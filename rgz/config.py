@@ -269,7 +269,9 @@ class TrainingArguments(Strict):
             self.need(getattr(self, name) is None or getattr(self, name) >= 1, name, ">= 1")
         patience = self.early_stopping_patience
         self.need(patience is None or patience >= 0, "early_stopping_patience", ">= 0")
-        for name in ("weight_decay", "early_stopping_min_delta", "warmup_steps", "seed"):
+        self.need(0 <= self.seed < 2**63, "seed", ">= 0, < 2**63")
+        self.need(self.output_dir != "", "output_dir", tr("the name of a folder"))
+        for name in ("weight_decay", "early_stopping_min_delta", "warmup_steps"):
             self.need(math.isfinite(getattr(self, name)) and getattr(self, name) >= 0, name, ">= 0")
         for name in ("learning_rate", "adam_epsilon", "max_grad_norm"):
             self.need(getattr(self, name) > 0, name, "> 0")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextlib.contextmanager
@@ -31,8 +32,22 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
+    """Write JSON as UTF-8. A path that is no UTF-8 holds lone surrogates: those become JSON's own escapes."""
     with atomic_writer(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "backslashreplace"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text; ValueError for what is none, however deeply it is nested."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value in a JSON file; errors are those of `parse_json` and OSError."""
+    return parse_json(Path(path).read_text(encoding="utf-8"))
 
 
 def fsync_folder(path: str | os.PathLike[str]) -> None:

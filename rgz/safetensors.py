@@ -133,7 +133,7 @@ def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[dict[str
         raise broken(tr("a header of {length} bytes does not fit in {size}", length=length, size=size))
     try:
         header = json.loads(file.read(length).decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise broken(tr("the header is not JSON")) from error
     if not isinstance(header, dict):
         raise broken(tr("the header is not JSON"))
@@ -158,7 +158,7 @@ def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[dict[str
 
 def _parse_entry(entry: Any, data_start: int) -> TensorInfo | None:
     """The entry as a TensorInfo, or None where types, signs or the size do not fit together."""
-    if not isinstance(entry, dict) or entry.get("dtype") not in _NUMPY:
+    if not isinstance(entry, dict) or str(entry.get("dtype")) not in _NUMPY:
         return None
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
     if not (isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2):

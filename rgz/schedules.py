@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.strict import unknown_name
+from rgz.strict import Strict, unknown_name
 
 
 class Schedule(Protocol):
@@ -40,7 +40,7 @@ def _rise(step: int, warmup: int) -> float:
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(Strict):
     """1 at every step."""
 
     def __call__(self, step: int) -> float:
@@ -48,20 +48,21 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class ConstantWithWarmup:
+class ConstantWithWarmup(Strict):
     """Rise linearly for `warmup` updates, then stay at 1."""
 
-    warmup: int = 0
+    warmup: int | float = 0
 
     def __post_init__(self) -> None:
+        self.check_types()
         object.__setattr__(self, "warmup", warmup_updates(self.warmup, None))
 
     def __call__(self, step: int) -> float:
-        return _rise(step, self.warmup) if step < self.warmup else 1.0
+        return _rise(step, int(self.warmup)) if step < self.warmup else 1.0
 
 
 @dataclass(frozen=True)
-class _Decaying:
+class _Decaying(Strict):
     """What the schedules with an end share: rise for `warmup` updates, then fall from 1 to `floor`."""
 
     steps: int
@@ -69,6 +70,7 @@ class _Decaying:
     warmup: int | float = 0
 
     def __post_init__(self) -> None:
+        self.check_types()
         if self.steps < 1:
             raise RgzError(tr("a schedule needs at least 1 step, got {steps}", steps=self.steps))
         if not 0 <= self.floor <= 1:
@@ -137,7 +139,7 @@ class CosineWithRestarts(_Decaying):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.cycles, int) or not 1 <= self.cycles <= self.steps - self.warmup:
+        if not 1 <= self.cycles <= self.steps - self.warmup:
             raise RgzError(
                 tr(
                     "cycles must be between 1 and the steps after warmup, {steps}, got {cycles}",

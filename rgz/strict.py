@@ -22,6 +22,7 @@ def _kind(annotation: str) -> str:
         "str": tr("a text"),
     }
     names |= {"None": tr("none"), "tuple[str, ...]": tr("a list of texts"), "dict[str, Any]": tr("a table")}
+    names["tuple[float, float]"] = tr("two numbers")
     return names.get(annotation, annotation)
 
 
@@ -33,6 +34,12 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> RgzError:
         return RgzError(tr("unknown {kind} '{given}'; did you mean '{near}'?", kind=kind, given=given, near=near[0]))
     names = ", ".join(known)
     return RgzError(tr("unknown {kind} '{given}'; known are: {names}", kind=kind, given=given, names=names))
+
+
+def need_instance(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        wanted = f"rgz.{kind.__name__}"
+        raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=repr(value)))
 
 
 def parse_seconds(name: str, value: float | str) -> float:
@@ -58,6 +65,8 @@ def _fits(value: object, kinds: list[str]) -> bool:
         name = "None" if value is None else type(value).__name__
         return any(kind == name or kind.startswith(name + "[") for kind in kinds)
     if isinstance(value, list | tuple):
+        if "tuple[float, float]" in kinds:
+            return len(value) == 2 and all(_fits(item, ["float"]) for item in value)
         return "tuple[str, ...]" in kinds and all(isinstance(item, str) for item in value)
     if isinstance(value, numbers.Integral):  # NumPy's integers too
         return "int" in kinds or "float" in kinds

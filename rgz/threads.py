@@ -15,6 +15,7 @@ from rgz import _kernels, cpu
 from rgz.errors import RgzError
 from rgz.messages import tr
 
+_MOST = 1024
 _forked = False
 _team = threading.RLock()  # one team of threads: calls from several Python threads take turns
 
@@ -53,8 +54,11 @@ def _warn_forked() -> None:
 def resolve_threads(n_threads: int | None = None) -> int:
     """The size of the team: argument > RGZ_NUM_THREADS > OMP_NUM_THREADS > usable physical cores; 1 without OpenMP
     and in a forked child."""
-    if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, Integral) or n_threads < 1):
-        raise RgzError(tr("n_threads must be an integer >= 1, got {n_threads}", n_threads=repr(n_threads)))
+    if n_threads is not None:
+        whole = isinstance(n_threads, Integral) and not isinstance(n_threads, bool)
+        if not whole or not 1 <= n_threads <= _MOST:
+            got = repr(n_threads)
+            raise RgzError(tr("n_threads must be an integer in 1..{most}, got {n_threads}", most=_MOST, n_threads=got))
     if not _kernels.openmp():
         return 1
     if _forked:

@@ -166,7 +166,11 @@ def _name(param: click.Parameter) -> str:
 
 
 def _never_fail_on_characters() -> None:
-    """Characters that the terminal cannot show become '?', bytes that are no text become U+FFFD."""
+    """Characters that the terminal cannot show become '?', bytes that are no text become U+FFFD; a stream that the
+    caller has closed takes, or gives, nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - stays open to the end
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

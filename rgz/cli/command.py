@@ -91,7 +91,7 @@ def given(ctx: click.Context) -> dict[str, Any]:
 
 def near(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, if any is like it."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 
 

@@ -112,6 +112,8 @@ def measure(loaded: LoadedRun, tokens: TokenData, max_length: int, n_threads: in
     forward = Forward(loaded.model, n_threads)
     total = sum(forward.evaluate(batch) for batch in batches.epoch(0))
     loss = total / tokens.n_targets
+    if not math.isfinite(loss):
+        raise RgzError(tr("the model's loss is {loss}: its weights are damaged, or training diverged", loss=loss))
     characters = tokens.n_characters
     return {
         "loss": loss,

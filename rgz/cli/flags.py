@@ -127,7 +127,7 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]
         if "dict[str, Any]" in self.kinds:
             return self._table(text, param, ctx)
         if "tuple[str, ...]" in self.kinds:
-            return tuple(part.strip() for part in text.split(",") if part.strip())
+            return tuple(part.strip() for part in text.split(",") if part.strip() and text.lower() != "none")
         for kind, parse in (("int", int), ("float", float)):
             if kind in self.kinds:
                 try:
@@ -147,7 +147,7 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]
                 return value
             pairs = [part.split("=", 1) for part in text.split(",") if part.strip()]
             return {key.strip(): json.loads(number) for key, number in pairs}
-        except ValueError:
+        except (ValueError, RecursionError):
             self.fail(tr("must be name=number,... or JSON, got '{value}'", value=text), param, ctx)
 
 

@@ -36,6 +36,7 @@ def build() -> Command:
 
 def resume(ctx: click.Context, run: str, **_: Any) -> None:
     from rgz.generate import Model
+    from rgz.models.folder import read_config
     from rgz.text import load_tokenizer
     from rgz.train import RunDirectory, newest_whole
 
@@ -53,7 +54,7 @@ def resume(ctx: click.Context, run: str, **_: Any) -> None:
     if checkpoint is None and "source" in info:
         model = Model.from_pretrained(info["source"])
     else:
-        model = Model(_config(directory), seed=args.seed)
+        model = Model(read_config(directory.path), seed=args.seed)
     trainer = make_trainer(model, tokenizer, texts, args, info)
     if checkpoint is not None:
         say(
@@ -65,18 +66,3 @@ def resume(ctx: click.Context, run: str, **_: Any) -> None:
         )
     trainer.train(resume_from_checkpoint=True)
     say_next(trainer)
-
-
-def _config(directory: Any) -> Any:
-    """The model's shape, from the run's config.json."""
-    import json
-
-    from rgz.config import ModelConfig
-
-    path = directory.path / "config.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RgzError(tr("{path} cannot be read: {reason}", path=path, reason=error)) from error
-    values.pop("model_type", None)
-    return ModelConfig.from_dict(values)

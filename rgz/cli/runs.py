@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rgz.cli.console import say
+from rgz.cli.console import say, say_all
 from rgz.errors import RgzError
 from rgz.messages import tr
 
@@ -49,18 +49,22 @@ class LoadedRun:
 
 def load_run(path: str) -> LoadedRun:
     """Model and tokenizer of a run directory (its newest checkpoint if it has not ended) or a checkpoint."""
-    from rgz.generate import Model
+    from rgz.generate import Model, check_vocabulary
     from rgz.text import load_tokenizer
-    from rgz.train import RunDirectory
+    from rgz.train import RunDirectory, newest_whole
 
     folder = Path(path)
     if not folder.is_dir():
         raise RgzError(tr("{path} is no folder; give the run directory that training wrote", path=path))
     run = folder.parent if folder.resolve().name.startswith("checkpoint-") else folder
     directory = RunDirectory(run)
-    if folder == run and not (folder / "model.safetensors").exists() and (found := directory.checkpoints()):
-        folder = found[0]
+    if folder == run and not (folder / "model.safetensors").exists() and directory.checkpoints():
+        checkpoint, notices = newest_whole(directory)
+        say_all(notices)
+        assert checkpoint is not None  # there is one, and none whole is an error
+        folder = checkpoint.path
         say(tr("{run} has not ended; taking its newest checkpoint, {name}", run=run, name=folder.name))
-    model = Model.from_pretrained(folder)
+    model, tokenizer = Model.from_pretrained(folder), load_tokenizer(run)
+    check_vocabulary(model, tokenizer)
     arguments, info = directory.read_arguments() if (run / "training_args.json").exists() else (None, {})
-    return LoadedRun(folder, run, model, load_tokenizer(run), arguments, info)
+    return LoadedRun(folder, run, model, tokenizer, arguments, info)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rgz.train import Trainer, TrainerState
 
 _SECONDS_BETWEEN = 5.0  # evaluations of a small model come thick and fast
-_PROMPT_TOKENS = 3
+_PROMPT_CHARACTERS = 5
 _NEW_TOKENS = 40
 
 
@@ -40,8 +40,8 @@ class Samples(Callback):
         self._count += 1
         tokenizer = trainer.tokenizer
         if isinstance(document, str):
-            ids = [tokenizer.bos_id, *tokenizer.encode(document)[:_PROMPT_TOKENS]]
-            lead = tokenizer.decode(ids)
+            lead = document[:_PROMPT_CHARACTERS]
+            ids = [tokenizer.bos_id, *tokenizer.encode(lead)]
         else:
             turns = document[: 2 if document[0]["role"] == "system" else 1]
             ids, lead = encode_prompt(tokenizer, turns), turns[-1]["content"]

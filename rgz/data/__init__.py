@@ -1,7 +1,7 @@
 """Documents from files, their token ids, and batches of them."""
 
 from rgz.data.batches import Batch, Batches, require_one_sequence
-from rgz.data.dataset import Dataset, load_dataset
+from rgz.data.dataset import Dataset, held_out, load_dataset
 from rgz.data.encode import TokenData, encode_dataset, require_dialogue
 from rgz.data.records import Document
 
@@ -12,6 +12,7 @@ __all__ = [
     "Document",
     "TokenData",
     "encode_dataset",
+    "held_out",
     "load_dataset",
     "require_dialogue",
     "require_one_sequence",

@@ -64,13 +64,19 @@ class Dataset:
             notice = tr("there is only one document: nothing is held out for validation")
             return Dataset(self.documents, [*self.notices, notice]), Dataset([])
         count = min(max(round(n * fraction), 1), n - 1) if fraction else 0
-        # Raw generator output, sorted: unlike Generator.permutation, NumPy promises it never to change.
-        keys = np.random.PCG64(seed & 0xFFFFFFFFFFFFFFFF).random_raw(n)
-        held_out = set(np.argsort(keys, kind="stable")[:count].tolist())
         parts: tuple[list[Document], list[Document]] = ([], [])
-        for number, document in enumerate(self.documents):
-            parts[number in held_out].append(document)
+        for document, out in zip(self.documents, held_out(n, count, seed).tolist(), strict=True):
+            parts[out].append(document)
         return Dataset(parts[0], self.notices), Dataset(parts[1])
+
+
+def held_out(n: int, count: int, seed: int) -> np.ndarray:
+    """A mask (n,) that is True for a random `count` of the documents."""
+    # Raw generator output, sorted: unlike Generator.permutation, NumPy promises it never to change.
+    keys = np.random.PCG64(seed & 0xFFFFFFFFFFFFFFFF).random_raw(n)
+    mask = np.zeros(n, bool)
+    mask[np.argsort(keys, kind="stable")[:count]] = True
+    return mask
 
 
 def load_dataset(paths: Paths) -> Dataset:
@@ -130,7 +136,12 @@ def _folder_files(folder: Path, notices: list[str]) -> list[Path]:
             tr("cannot read {path}: {reason}", path=error.filename, reason=error.strerror or error)
         ) from error
 
-    for place, folders, names in os.walk(folder, onerror=refuse):
+    visited: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        if (real := os.path.realpath(place)) in visited:  # a link back, or to what was read already
+            folders.clear()
+            continue
+        visited.add(real)
         run = _RUN_MARK in names  # a run may stand among its data; its own files are no text
         folders[:] = sorted(
             (n for n in folders if not (n.startswith(".") or (run and _CHECKPOINT(n)))), key=natural_key

@@ -56,7 +56,7 @@ def _decode(data: bytes, path: Path) -> tuple[str, str]:
             pass
     raise RgzError(
         tr(
-            "{path}: line {line}, byte {offset} is neither UTF-8 nor GB18030; save the file as UTF-8",
+            "{path}: line {line} (byte {offset} of the file) is neither UTF-8 nor GB18030; save the file as UTF-8",
             path=path,
             line=data.count(b"\n", 0, offset) + 1,
             offset=offset,

@@ -3,6 +3,6 @@
 from rgz.generate.chat import ChatSession
 from rgz.generate.model import Model
 from rgz.generate.sampling import Sampling
-from rgz.generate.stream import generate, stream
+from rgz.generate.stream import check_vocabulary, generate, stream
 
-__all__ = ["ChatSession", "Model", "Sampling", "generate", "stream"]
+__all__ = ["ChatSession", "Model", "Sampling", "check_vocabulary", "generate", "stream"]

@@ -11,15 +11,20 @@ import numpy as np
 from rgz.errors import RgzError
 from rgz.memory import Floats
 from rgz.messages import tr
+from rgz.strict import Strict
+
+_MOST_PENALTY = 100.0  # beyond it, or below its inverse, a penalty decides alone
+_LEAST_TEMPERATURE = 1e-3
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Sampling(Strict):
     """How to draw a token; every filter applies, in this order, as in transformers.
 
-    repetition_penalty : > 0; logits of tokens already in the text are divided by it (multiplied when negative).
+    repetition_penalty : in [0.01, 100]; logits of tokens already in the text are divided by it (if
+        negative, multiplied).
         Source: Keskar et al. 2019, "CTRL", arXiv:1909.05858, section 4.1.
-    temperature : >= 0; logits are divided by it, 0 means greedy.
+    temperature : 0, which means greedy, or >= 0.001; logits are divided by it.
     top_k : keep the k likeliest; None or 0 keeps all.
     top_p : in (0, 1]; keep the likeliest whose probabilities reach p. Holtzman et al. 2019, arXiv:1904.09751.
     min_p : in [0, 1]; drop what is less likely than min_p times the likeliest. Nguyen et al. 2024, arXiv:2407.01082.
@@ -35,16 +40,15 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value, holds, wanted in (
-            ("temperature", self.temperature, 0 <= self.temperature < math.inf, ">= 0"),
-            ("top_k", self.top_k, self.top_k is None or self.top_k >= 0, ">= 0"),
-            ("top_p", self.top_p, 0 < self.top_p <= 1, "in (0, 1]"),
-            ("min_p", self.min_p, 0 <= self.min_p <= 1, "in [0, 1]"),
-            ("repetition_penalty", self.repetition_penalty, 0 < self.repetition_penalty < math.inf, "> 0"),
-            ("seed", self.seed, self.seed is None or self.seed >= 0, ">= 0"),
-        ):
-            if not holds:
-                raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))
+        self.check_types()
+        cold = f"0, >= {_LEAST_TEMPERATURE:g}"
+        self.need(self.temperature == 0 or _LEAST_TEMPERATURE <= self.temperature < math.inf, "temperature", cold)
+        self.need(self.top_k is None or self.top_k >= 0, "top_k", ">= 0")
+        self.need(0 < self.top_p <= 1, "top_p", tr("in (0, 1]"))
+        self.need(0 <= self.min_p <= 1, "min_p", tr("in [0, 1]"))
+        penalties = tr("in [{low}, {high}]", low=f"{1 / _MOST_PENALTY:g}", high=f"{_MOST_PENALTY:g}")
+        self.need(1 / _MOST_PENALTY <= self.repetition_penalty <= _MOST_PENALTY, "repetition_penalty", penalties)
+        self.need(self.seed is None or self.seed >= 0, "seed", ">= 0")
 
     def generator(self) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(self.seed))
@@ -53,8 +57,7 @@ class Sampling:
         """The next token. logits (V,) is not changed; seen: ids of the text so far; forbidden: ids never chosen."""
         scores = penalized(logits, seen, self.repetition_penalty)
         scores[forbidden] = -np.inf
-        if np.isnan(scores).any():
-            raise RgzError(tr("the model's logits are not numbers: its weights are damaged, or training diverged"))
+        refuse_nan(scores)
         if self.greedy or self.temperature == 0:
             return int(scores.argmax())
         return self._draw((scores - scores.max()) / self.temperature, random)
@@ -72,6 +75,11 @@ class Sampling:
         kept, probabilities = kept[stays], probabilities[stays]
         drawn = np.searchsorted(np.cumsum(probabilities), random.random() * probabilities.sum(), side="right")
         return int(kept[drawn])
+
+
+def refuse_nan(scores: np.ndarray) -> None:
+    if np.isnan(scores).any():
+        raise RgzError(tr("the model's logits are not numbers: its weights are damaged, or training diverged"))
 
 
 def penalized(logits: Floats, seen: Sequence[int], penalty: float) -> np.ndarray:

@@ -103,7 +103,8 @@ def generate(
     return "".join(map(tokenizer.stream().push, ids))
 
 
-def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:
+def check_vocabulary(model: Decoder, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer with ids that the model does not have."""
     if tokenizer.vocab_size > model.config.vocab_size:
         raise RgzError(
             tr(
@@ -112,9 +113,16 @@ def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]
                 model=model.config.vocab_size,
             )
         )
+
+
+def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:
+    check_vocabulary(model, tokenizer)
     if isinstance(prompt, str):
         return [tokenizer.bos_id, *tokenizer.encode(prompt)]
-    ids = np.asarray(prompt)
+    try:
+        ids = np.asarray(prompt)
+    except ValueError:  # ragged
+        ids = np.array([])
     if ids.ndim != 1 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
         raise RgzError(tr("a prompt must be a text, or a sequence of at least one id, got {value}", value=repr(prompt)))
     values: list[int] = ids.tolist()
@@ -122,5 +130,5 @@ def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]
 
 
 def check_count(name: str, value: int) -> None:
-    if not isinstance(value, Integral) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=">= 1", value=value))

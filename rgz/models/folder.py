@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rgz.config import ModelConfig
 from rgz.errors import RgzError, explained
-from rgz.files import write_text_atomic
+from rgz.files import read_json, write_text_atomic
 from rgz.memory import Floats
 from rgz.messages import tr
 from rgz.safetensors import load_into, save_file
@@ -32,7 +32,7 @@ def write_model(folder: str | os.PathLike[str], config: ModelConfig, parameters:
 def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
     path = Path(folder) / CONFIG
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise RgzError(
             tr(

@@ -9,10 +9,11 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.memory import Floats, ParameterLayout
 from rgz.messages import tr
+from rgz.strict import Strict
 
 
 @dataclass(frozen=True)
-class AdamW:
+class AdamW(Strict):
     """Adam with decoupled weight decay; norms' weights and all biases are not decayed.
 
     lr : learning rate, > 0; betas: two, in [0, 1); eps > 0; weight_decay >= 0; all finite, else RgzError.
@@ -25,12 +26,13 @@ class AdamW:
     weight_decay: float = 0.1
 
     def __post_init__(self) -> None:
+        self.check_types()
         for name, value, holds, wanted in (
             ("lr", self.lr, 0 < self.lr < math.inf, "> 0"),
             (
                 "betas",
                 self.betas,
-                len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+                all(0 <= beta < 1 for beta in self.betas),
                 tr("two numbers in [0, 1)"),
             ),
             ("eps", self.eps, 0 < self.eps < math.inf, "> 0"),

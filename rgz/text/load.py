@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from rgz.errors import RgzError
+from rgz.files import read_json
 from rgz.messages import tr
 from rgz.text.char import ByteTokenizer, CharTokenizer
 from rgz.text.tokenizer import (
@@ -32,12 +32,12 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     path = Path(path)
     path = path / FILE_NAME if path.is_dir() else path
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except OSError as error:
         raise RgzError(
             tr("cannot read the tokenizer {path}: {reason}", path=path, reason=error.strerror or error)
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _no_tokenizer(path, error) from error
     if reason := _what_is_wrong(data):
         raise _no_tokenizer(path, reason)

@@ -106,7 +106,7 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        if patience < 0:
+        if not isinstance(patience, int) or patience < 0:
             raise RgzError(tr("{name} must be {wanted}, got {value}", name="patience", wanted=">= 0", value=patience))
         self.monitor = monitor
         self.min_delta = abs(min_delta)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rgz.errors import RgzError
-from rgz.files import fsync_folder, sha256_of, write_text_atomic
+from rgz.files import fsync_folder, read_json, sha256_of, write_text_atomic
 from rgz.messages import tr
 from rgz.safetensors import load_into, save_file
 from rgz.train.interfaces import PathLike
@@ -118,7 +118,7 @@ def _sealed(state: dict[str, Any]) -> str:
 
 def _digest(state: Mapping[str, Any]) -> str:
     text = json.dumps(state, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def read_checkpoint(path: PathLike) -> Checkpoint:
@@ -129,7 +129,7 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
         return RgzError(tr("{path} is damaged: {reason}", path=path, reason=reason))
 
     try:
-        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        state = read_json(path / STATE)
         seal = state.pop("sha256")
     except OSError as error:
         raise broken(f"{STATE}: {error.strerror}") from error

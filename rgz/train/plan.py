@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rgz.config import TrainingArguments
-from rgz.data import Batches, Dataset, TokenData, encode_dataset, require_one_sequence
+from rgz.data import Batches, Dataset, TokenData, encode_dataset, held_out, require_one_sequence
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.schedules import get_schedule
@@ -113,6 +113,9 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
 
 def make_schedule(args: TrainingArguments, total_steps: int) -> Callable[[int], float]:
     """The learning rate's multiplier for each update, by args.lr_scheduler_type."""
+    for name in ("steps", "total_steps", "warmup_steps", "min_lr_ratio", "name"):
+        if name in args.lr_scheduler_kwargs:
+            raise RgzError(tr("lr_scheduler_kwargs must not hold {name}: the run itself sets it", name=name))
     return get_schedule(
         args.lr_scheduler_type,
         total_steps=total_steps,
@@ -133,11 +136,8 @@ def split_validation(data: TokenData, fraction: float, seed: int) -> tuple[Token
         )
         return data, None, [notice]
     count = min(max(1, round(fraction * n)), n - 1)
-    # Raw generator output, sorted: unlike Generator.permutation, NumPy promises it never to change.
-    order = np.argsort(np.random.PCG64(seed & 0xFFFFFFFFFFFFFFFF).random_raw(n), kind="stable")
-    held_out = np.zeros(n, bool)
-    held_out[order[:count]] = True
-    return _select(data, ~held_out), _select(data, held_out), []
+    mask = held_out(n, count, seed)
+    return _select(data, ~mask), _select(data, mask), []
 
 
 def _select(data: TokenData, documents: np.ndarray) -> TokenData:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError, explained
-from rgz.files import atomic_writer, write_text_atomic
+from rgz.files import atomic_writer, parse_json, read_json, write_text_atomic
 from rgz.messages import tr
 from rgz.train.interfaces import PathLike, TokenizerLike
 
@@ -24,6 +24,7 @@ ARGUMENTS = "training_args.json"
 METRICS = "metrics.jsonl"
 WEIGHTS = "model.safetensors"
 CHECKPOINT_PREFIX = "checkpoint-"
+_DATA = ("data", "validation_data")
 _FILES = (CONFIG, TOKENIZER, ARGUMENTS, METRICS, WEIGHTS)
 
 
@@ -109,10 +110,12 @@ class RunDirectory:
                 tokenizer.save(self.path / TOKENIZER)
             arguments = {**args.to_dict(), "overwrite": False}
             write_text_atomic(self.path / ARGUMENTS, _pretty({**run_info, "arguments": arguments}))
-        except (OSError, RgzError) as error:
+        except BaseException as error:  # Ctrl-C too
             if new:
                 self._undo(made)
-            raise (self._cannot_write(error) if isinstance(error, OSError) else error) from error
+            if isinstance(error, OSError):
+                raise self._cannot_write(error) from error
+            raise
 
     def _missing_folders(self) -> list[Path]:
         """The run directory and those above it that are not there yet, innermost first."""
@@ -144,11 +147,13 @@ class RunDirectory:
         """The arguments of the run, and what else was noted beside them (the data's paths, ...)."""
         path = self.path / ARGUMENTS
         try:
-            info = json.loads(path.read_text(encoding="utf-8"))
+            info = read_json(path)
             arguments = info.pop("arguments")
+            if not isinstance(arguments, dict) or not all(map(_is_list_of_texts, (info.get(n, []) for n in _DATA))):
+                raise ValueError(tr("it is not what training wrote"))
         except FileNotFoundError as error:
             raise RgzError(tr("{path} holds no run: {file} is missing", path=self.path, file=ARGUMENTS)) from error
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise RgzError(
                 tr("{path} cannot be read: {reason}; put back what training wrote", path=path, reason=error)
             ) from error
@@ -160,7 +165,9 @@ class RunDirectory:
         reports = []
         for number, line in enumerate(self._history_lines(count), 1):
             try:
-                reports.append(json.loads(line))
+                reports.append(parse_json(line))
+                if not _is_report(reports[-1]):
+                    raise ValueError(tr("it is not what training wrote"))
             except ValueError as error:
                 raise RgzError(
                     tr(
@@ -190,6 +197,15 @@ class RunDirectory:
 
     def resume_command(self) -> str:
         return f"rgz resume {shlex.quote(str(self.path))}"
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_report(value: object) -> bool:
+    numbers = isinstance(value, dict) and all(v is None or isinstance(v, int | float) for v in value.values())
+    return numbers and "step" in value  # type: ignore[operator]
 
 
 def _pretty(values: Mapping[str, Any]) -> str:

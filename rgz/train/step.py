@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rgz import _kernels
+from rgz.data.batches import IGNORED
 from rgz.errors import RgzError
 from rgz.memory import Floats, Ints
 from rgz.messages import tr
 from rgz.models.decoder import Decoder, check_tokens
 from rgz.optim.adamw import AdamW, AdamWState
+from rgz.strict import need_instance
 from rgz.threads import resolve_threads, single_threaded_blas
 from rgz.train.interfaces import BatchLike
 
-IGNORED = -100
 _STREAMS_PER_BATCH = 1 << 12
 _BATCHES_PER_UPDATE = 1 << 16
 
@@ -54,7 +55,11 @@ class TrainStep:
     ) -> None:
         if dtype != "float32":
             raise RgzError(tr("dtype '{dtype}' is not supported by this version of rgz; use float32", dtype=dtype))
-        if not max_grad_norm > 0:
+        need_instance("model", model, Decoder)
+        need_instance("optimizer", optimizer or AdamW(), AdamW)
+        if not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise RgzError(tr("{name} must be {wanted}, got {value}", name="seed", wanted=">= 0, < 2**63", value=seed))
+        if not isinstance(max_grad_norm, int | float) or not max_grad_norm > 0:
             raise RgzError(tr("max_grad_norm must be > 0 (math.inf never clips), got {value}", value=max_grad_norm))
         self.model = model
         self.settings = optimizer or AdamW()
@@ -64,6 +69,7 @@ class TrainStep:
         self.seed = seed
         self.n_updates = 0
         self._micro = 0
+        self._shift_labels: bool | None = None
         self._optimizer = AdamWState(self.settings, model.layout)
         self._gradients = model.layout.zeros()
         self._norm_scratch = np.empty(_kernels.squared_norm_scratch(model.layout.total))
@@ -130,12 +136,17 @@ class TrainStep:
         labels (B, T), or a list like input_ids: labels[b, t] is the id to predict after input_ids[b, :t+1], -100 is
         ignored. None means the next token.
         shift_labels : True reads labels[b, t] as the id at t itself and shifts them by one inside, as transformers
-        does; False takes them as they are. None, the default, shifts labels that equal input_ids wherever they are
-        not -100: taken as they are they would teach the model to repeat its input.
+        does; False takes them as they are. None, the default, decides at the first call and stays with it: labels
+        that equal input_ids wherever they are not -100 are shifted, for taken as they are they would teach the
+        model to repeat its input.
         lengths (B,): tokens of each row that are real; the padding after them is neither computed nor counted.
         """
+        if labels is not None and shift_labels is None:
+            if self._shift_labels is None:
+                self._shift_labels = equals_input(input_ids, labels, lengths)
+            shift_labels = self._shift_labels
         tokens, targets, cu_seqlens = ragged_batch(
-            input_ids, labels, lengths, self.model.config.vocab_size, shift_labels
+            input_ids, labels, lengths, self.model.config.vocab_size, bool(shift_labels)
         )
         n_targets = int(np.count_nonzero(targets >= 0))
         if n_targets == 0:
@@ -192,15 +203,13 @@ class _Ragged(NamedTuple):
 
 
 def ragged_batch(
-    input_ids: Any, labels: Any, lengths: Any, vocab_size: int, shift_labels: bool | None = None
+    input_ids: Any, labels: Any, lengths: Any, vocab_size: int, shift_labels: bool = False
 ) -> tuple[Ints, Ints, Ints]:
     """tokens (N,), targets (N,) and cu_seqlens (S+1,) of a padded or ragged batch; see TrainStep.__call__."""
     rows = _sequences("input_ids", input_ids, lengths)
     marks = None if labels is None else _sequences("labels", labels, lengths)
     if marks is not None and [len(m) for m in marks] != [len(r) for r in rows]:
         raise RgzError(tr("labels must have the shape of input_ids"))
-    if marks is not None and shift_labels is None:
-        shift_labels = all(bool(np.all((m == r) | (m == IGNORED))) for m, r in zip(marks, rows, strict=True))
     if marks is not None and shift_labels:
         marks = [np.append(m[1:], IGNORED) for m in marks]
     inputs, targets = [], []
@@ -219,6 +228,12 @@ def ragged_batch(
     target = target.astype(np.int32)
     cu_seqlens = np.cumsum([0, *map(len, inputs)]).astype(np.int32)
     return check_tokens(np.concatenate(inputs), vocab_size), target, cu_seqlens
+
+
+def equals_input(input_ids: Any, labels: Any, lengths: Any) -> bool:
+    """Whether labels are the ids themselves, wherever they are not ignored."""
+    pairs = zip(_sequences("labels", labels, lengths), _sequences("input_ids", input_ids, lengths), strict=False)
+    return all(m.shape == r.shape and bool(np.all((m == r) | (m == IGNORED))) for m, r in pairs)
 
 
 def _sequences(name: str, values: Any, lengths: Any) -> list[np.ndarray[Any, Any]]:

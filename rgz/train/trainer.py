@@ -10,6 +10,7 @@ from rgz.config import TrainingArguments
 from rgz.data import Dataset
 from rgz.errors import RgzError
 from rgz.messages import tr
+from rgz.strict import need_instance
 from rgz.train.callbacks import VALIDATION_METRICS, BestWeights, Callback, EarlyStopping, check_monitor
 from rgz.train.evaluation import mean_loss
 from rgz.train.interfaces import ModelLike, PathLike, StepFactory, StepLike
@@ -55,6 +56,7 @@ class Trainer:
         self.model = model
         self.tokenizer = tokenizer
         self.args = args or TrainingArguments()
+        need_instance("args", self.args, TrainingArguments)
         self.callbacks = list(callbacks)
         if (patience := self.args.early_stopping_patience) is not None:
             stopping = EarlyStopping(self.args.metric_for_best_model, self.args.early_stopping_min_delta, patience)
@@ -150,6 +152,7 @@ class Trainer:
 
     def _train(self) -> None:
         self.exception = None
+        self._updated = self._out_of_time = False  # one update at least, or a run with a short limit never moves
         self.timer = Timer(self._clock)
         asked = tr("stopping after this step; press Ctrl-C again to stop without a checkpoint")
         with catch_interrupt(lambda: self.say(asked)) as self._interrupt:
@@ -174,6 +177,7 @@ class Trainer:
             if state.position == 0:
                 self._fire("on_epoch_begin")
             done = self.updater.run(state)
+            self._updated = True
             self.timer.step_done(done.n_tokens, done.n_sequences)
             if not done.finite:
                 self.say(describe_skip(state))
@@ -193,13 +197,16 @@ class Trainer:
             improved = self._evaluate_and_report()
         elif state.step % args.logging_steps == 0 and state.step > state.last_log_step:
             self._report()
-        if args.max_time is not None and self.timer.elapsed() >= float(args.max_time):
-            limit = format_duration(float(args.max_time))
-            self.stop(
-                tr("the time limit of {limit} is reached; go on with: {command}", limit=limit, command=self._resume)
-            )
+        if args.max_time is not None and self._updated and self.timer.elapsed() >= float(args.max_time):
+            self._out_of_time = True
+            self.stop(self._time_is_up(format_duration(float(args.max_time))))
         if self.saver.due(improved):
             self._save()
+
+    def _time_is_up(self, limit: str) -> str:
+        if self.saver.enabled:
+            return tr("the time limit of {limit} is reached; go on with: {command}", limit=limit, command=self._resume)
+        return tr("the time limit of {limit} is reached; without checkpoints this run cannot go on", limit=limit)
 
     @property
     def _resume(self) -> str:
@@ -252,7 +259,7 @@ class Trainer:
         self.timer.save_done()
 
     def _finish(self) -> None:
-        if self.saver.due_at_end(interrupted=False):
+        if self.saver.due_at_end(interrupted=self._out_of_time):
             self._save()
         # After the checkpoint: a run that goes on from it must not have been evaluated out of turn.
         if self.state.step > self.state.last_eval_step:
@@ -270,11 +277,15 @@ class Trainer:
             self._settle(failed=not interrupted or self.updater.mid_update)
         except (OSError, RgzError) as second:
             self.say(str(second))
-        self._fire("on_exception")
-        self._fire("on_train_end")
-        if interrupted and self.saver.enabled:
-            step, command = self.state.step, self._resume
-            self.say(tr("interrupted at step {step}; go on with: {command}", step=step, command=command))
+        except KeyboardInterrupt:
+            self.say(tr("interrupted again: no checkpoint of this step is written"))
+        try:
+            self._fire("on_exception")
+        finally:
+            self._fire("on_train_end")
+            if interrupted and self.saver.enabled:
+                step, command = self.state.step, self._resume
+                self.say(tr("interrupted at step {step}; go on with: {command}", step=step, command=command))
 
     def _settle(self, failed: bool = False) -> None:
         """Put the best weights back and write them; after a failure only those known to be good."""

@@ -2,7 +2,10 @@
 
 import json
 import math
+import shlex
 import shutil
+import subprocess
+import sys
 
 import pytest
 from cli.tiny import TINY
@@ -10,6 +13,7 @@ from cli.tiny import TINY
 from rgz import __version__
 from rgz.generate import ChatSession, Model
 from rgz.text import load_tokenizer
+from rgz.train import RunDirectory
 
 
 def test_eval_prints_loss_perplexity_and_bits_per_character(rgz, trained, texts):
@@ -156,3 +160,28 @@ def test_tokenize_reads_lines_from_stdin(rgz):
     assert result.exit_code == 0 and "documents:" in result.stdout
     assert result.stdout.splitlines()[0].replace("▏", "") == "太阳从东方升起。"
     assert json.loads(rgz("tokenize", "-", "--json", input="太阳\n").stdout)["documents"] == 1
+
+
+def test_report_to_none_reports_nowhere(rgz, texts, tmp_path):
+    result = rgz("train", texts, "-o", tmp_path / "run", "--report-to", "none", *TINY, "--max-steps", 2)
+    assert result.exit_code == 0 and "Loss" not in result.stderr
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(rgz, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "model.safetensors").unlink()
+    whole = RunDirectory(run).checkpoints()[0]
+    shutil.copytree(whole, run / "checkpoint-9999")
+    (run / "checkpoint-9999" / "model.safetensors").write_bytes(b"half")
+    result = rgz("generate", run, "--prompt", "春", "--max-new-tokens", 2)
+    assert result.exit_code == 0, result.stderr
+    assert "checkpoint-9999 is damaged" in result.stderr and f"checkpoint, {whole.name}" in result.stderr
+
+
+def test_a_closed_stream_is_no_traceback(trained):
+    shell = f"exec {shlex.quote(sys.executable)} -m rgz generate {shlex.quote(str(trained))} --max-new-tokens 2"
+    for closed in (">&-", "--prompt - <&-"):
+        child = subprocess.run(["sh", "-c", f"{shell} {closed}"], capture_output=True, text=True)
+        assert child.returncode == 0 and "Traceback" not in child.stderr, child.stderr

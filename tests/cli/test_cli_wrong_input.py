@@ -2,10 +2,15 @@
 
 import os
 import shutil
+import sys
 
+import numpy as np
 import pytest
+from cli.tiny import TINY
 
 from rgz.cli.app import MODULES
+from rgz.safetensors import load_file, save_file
+from rgz.text import WordTokenizer
 
 BYTES = {
     "empty.txt": b"",
@@ -45,6 +50,12 @@ SLIPS = [
     ("train plain.txt --batch-size", 2, ["--batch-size needs a value"]),
     ("train plain.txt --packing=no", 2, ["--no-packing"]),
     ("train plain.txt --lr-scheduler-kwargs cycles", 2, ["name=number"]),
+    ("train plain.txt --lr-scheduler-kwargs steps=5", 1, ["lr_scheduler_kwargs must not hold steps"]),
+    ("train plain.txt --lr-scheduler-kwargs total_steps=5", 1, ["lr_scheduler_kwargs must not hold total_steps"]),
+    ("train plain.txt --lr-scheduler-kwargs floor=[]", 1, ["floor must be a number, got []"]),
+    ("train plain.txt --seed 99999999999999999999", 1, ["seed must be >= 0, < 2**63"]),
+    ("train plain.txt --n-threads 99999999999999", 1, ["n_threads must be an integer in 1..1024"]),
+    ("train plain.txt --output-dir=", 1, ["output_dir must be the name of a folder, got ''"]),
     ("train plain.txt --hidden-size 4000000", 1, ["before its first step", "are free", "--hidden-size"]),
     ("train", 2, ["DATA... is missing"]),
     ("sft plain.txt", 2, ["--from is missing"]),
@@ -55,7 +66,7 @@ SLIPS = [
     ("eval . plain.txt", 1, ["config.json is missing"]),
     ("generate nowhere", 1, ["nowhere is no folder"]),
     ("chat plain.txt", 1, ["plain.txt is no folder"]),
-    ("generate . --temperature -1", 1, ["temperature must be >= 0"]),
+    ("generate . --temperature -1", 1, ["temperature must be 0, >= 0.001"]),
     ("generate . --num-beams 0", 2, ["--num-beams: must be an integer >= 1, got '0'"]),
     ("tokenize plain.txt --vocab-size 1e3", 2, ["--vocab-size: must be an integer >= 260, got '1e3'"]),
     ("info now", 2, ["too many arguments: now"]),
@@ -116,14 +127,73 @@ def test_a_run_is_not_overwritten_unless_told(rgz, trained, texts):
         ("training_args.json", b'{"arguments": {"sed": 1}}', ["training_args.json", "did you mean 'seed'"]),
     ],
 )
-def test_a_damaged_file_of_a_run_is_named_with_what_to_do(rgz, trained, tmp_path, name, content, words):
+def test_a_damaged_file_of_a_run_is_named_with_what_to_do(rgz, trained, texts, tmp_path, name, content, words):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     (run / name).write_bytes(content)
-    result = rgz("generate", run, "--prompt", "春")
-    assert result.exit_code == 1 and not result.stdout
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ") and all(word in line for word in words), line
+    for arguments in (("generate", run, "--prompt", "春"), ("eval", run, texts), ("chat", run)):
+        result = rgz(*arguments)
+        assert result.exit_code == 1 and not result.stdout
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("error: ") and all(word in line for word in words), line
+
+
+DEEP = b"[" * 100_000
+RUN_FILES = ("config.json", "tokenizer.json", "training_args.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(name, content) for name in RUN_FILES for content in (b"[]", b"5", b"null", DEEP, b'{"a": ' + DEEP)]
+    + [("training_args.json", b'{"arguments": null}'), ("training_args.json", b'{"arguments": {}, "data": 5}')]
+    + [("training_args.json", b'{"arguments": {}, "data": [5]}')]
+    + [("metrics.jsonl", line + b"\n") for line in (b"5", b"{}", b"[1]", b'{"step": 1, "loss": "a"}', DEEP)],
+)
+def test_resume_never_stumbles_over_a_damaged_file(rgz, trained, tmp_path, name, content):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / name).write_bytes(content)
+    result = rgz("resume", run)
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    assert result.exit_code == 1 and name in result.stderr.splitlines()[-1], result.stderr
+
+
+def test_eval_refuses_a_tokenizer_of_another_model(rgz, trained, texts, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    WordTokenizer.train(["".join(map(chr, range(0x4E00, 0x5000)))]).save(run / "tokenizer.json")
+    result = rgz("eval", run, texts)
+    assert result.exit_code == 1 and "do not belong together" in result.stderr
+
+
+def test_weights_that_are_no_numbers_are_said_by_all(rgz, trained, texts, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    tensors = load_file(run / "model.safetensors")
+    for tensor in tensors.values():
+        tensor[...] = np.nan
+    save_file(run / "model.safetensors", tensors)
+    for arguments in (("generate", run), ("generate", run, "--num-beams", 3), ("eval", run, texts)):
+        result = rgz(*arguments)
+        assert result.exit_code == 1 and "its weights are damaged" in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize(
+    "option", ["--repetition-penalty=1e-308", "--temperature=1e-308", "--repetition-penalty=1e308"]
+)
+def test_sampling_beyond_reason_is_refused(rgz, trained, option):
+    result = rgz("generate", trained, option)
+    assert result.exit_code == 1 and "must be" in result.stderr and not result.stdout
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="only here a path may be no text")
+def test_a_path_that_is_no_utf8_is_as_good_as_any(rgz, texts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"\xff.txt")
+    shutil.copy(texts, name)
+    result = rgz("train", name, "-o", os.fsdecode(b"\xffrun"), *TINY, "--max-steps", 2)
+    assert result.exit_code == 0, result.stderr + repr(result.exception)
+    assert rgz("resume", os.fsdecode(b"\xffrun")).exit_code == 0
 
 
 def test_beam_search_refuses_sampling_and_too_many_beams(rgz, trained):

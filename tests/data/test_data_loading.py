@@ -1,6 +1,7 @@
 """Reading files and folders: encodings, formats, order, and file and line in the error for what is wrong."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -122,14 +123,14 @@ def test_damaged_utf8_is_refused_with_line_and_offset_not_read_as_gb18030(write)
     good = "太阳从东方升起。\n".encode()
     damaged = good * 2 + b"\xe5\xa4" + good
     assert len(damaged.decode("gb18030", "ignore")) > 20
-    refused(write("a.txt", damaged), "a.txt: line 3,", f"byte {2 * len(good)}")
-    refused(write("b.txt", good * 3 + b"\xff"), "b.txt: line 4,", f"byte {3 * len(good)}")
+    refused(write("a.txt", damaged), f"a.txt: line 3 (byte {2 * len(good)} of the file)")
+    refused(write("b.txt", good * 3 + b"\xff"), f"b.txt: line 4 (byte {3 * len(good)} of the file)")
 
 
 def test_damaged_utf8_is_refused_even_where_gb18030_would_make_nonsense_of_it(write):
     damaged = "今天天气很好我们去公园".encode()[1:]
     assert damaged.decode("gb18030").startswith("粖澶╁ぉ")
-    refused(write("a.txt", damaged), "a.txt: line 1, byte 0 is neither")
+    refused(write("a.txt", damaged), "a.txt: line 1 (byte 0 of the file) is neither")
 
 
 def test_bytes_in_no_known_encoding_are_refused(write):
@@ -309,3 +310,14 @@ def test_a_run_that_stands_among_its_data_is_no_text(tmp_path):
         (run / name).write_text("{}", encoding="utf-8")
     (run / "metrics.jsonl").write_text('{"step": 1}\n', encoding="utf-8")
     assert load_dataset(tmp_path).documents == ["太阳从东方升起"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_linked_folders_are_read_and_a_loop_ends(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("甲\n", encoding="utf-8")
+    (tmp_path / "other" / "b.txt").write_text("乙\n", encoding="utf-8")
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "other")
+    (tmp_path / "other" / "back").symlink_to(tmp_path / "data")
+    assert load_dataset(tmp_path / "data").documents == ["甲", "乙"]

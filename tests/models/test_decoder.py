@@ -147,7 +147,7 @@ def test_padded_and_ragged_batches_are_the_same(family):
     for arguments in ((rows,), (padded, None, lengths), (padded, padded, lengths)):
         model = build(family)
         step = TrainStep(model, AdamW(lr=1e-3))
-        tokens, targets, cu_seqlens = ragged_batch(*arguments, *[None] * (3 - len(arguments)), 37)
+        tokens, targets, cu_seqlens = ragged_batch(*arguments, *[None] * (3 - len(arguments)), 37, True)
         _, _, gradients = loss_and_gradients(model, (tokens, targets, cu_seqlens))
         out = step(*arguments)
         steps.append((out.loss, out.tokens, gradients.copy()))
@@ -208,3 +208,13 @@ def test_a_model_saved_and_loaded_is_the_same(tmp_path):
     assert loaded.config == model.config and loaded.weights.tobytes() == model.weights.tobytes()
     with pytest.raises(RgzError, match="holds no model"):
         Decoder.from_pretrained(tmp_path / "nowhere")
+
+
+def test_what_labels_mean_is_settled_by_the_first_batch():
+    shifted = TrainStep(build("llama"))
+    shifted(np.array([[1, 2, 3, 4]]), np.array([[2, 3, 4, 5]]))
+    out = shifted(np.array([[7, 7, 7, 7]]), np.array([[7, 7, 7, -100]]))  # could be read either way
+    assert out.tokens == 3
+    plain = TrainStep(build("llama"))
+    plain(np.array([[1, 2, 3, 4]]), np.array([[1, 2, 3, 4]]))
+    assert plain(np.array([[7, 7, 7, 7]]), np.array([[7, 7, 7, 8]])).tokens == 3

@@ -10,7 +10,7 @@ import pytest
 from train.fakes import FakeModel, FakeStep, InterruptAt
 
 from rgz.errors import RgzError
-from rgz.train import RunDirectory, newest_whole
+from rgz.train import Callback, RunDirectory, newest_whole
 
 CHILD = """
 import sys, time
@@ -143,3 +143,39 @@ def test_a_full_disk_before_the_first_checkpoint_says_to_begin_again(make_traine
     monkeypatch.setattr(module, "save_file", full)
     with pytest.raises(RgzError, match="No space left on device; there is no earlier checkpoint: make room"):
         make_trainer(save_steps=3).train()
+
+
+def test_the_second_ctrl_c_still_ends_the_run_properly(make_trainer, monkeypatch):
+    import rgz.train.checkpoint as module
+
+    def pressed(path, tensors, metadata):
+        raise KeyboardInterrupt
+
+    class Ends(Callback):
+        def __init__(self):
+            self.events = []
+
+        def on_exception(self, trainer, state):
+            self.events.append("exception")
+
+        def on_train_end(self, trainer, state):
+            self.events.append("end")
+
+    ends = Ends()
+    trainer = make_trainer(callbacks=[InterruptAt(5), ends], save_strategy="last")
+    monkeypatch.setattr(module, "save_file", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert ends.events == ["exception", "end"]
+    assert "interrupted again: no checkpoint" in trainer.output() and "go on with: rgz resume" in trainer.output()
+
+
+@pytest.mark.parametrize(("strategy", "saved"), [("best", True), ("last", True), ("no", False)])
+def test_a_time_limit_saves_what_it_promises(make_trainer, strategy, saved):
+    trainer = make_trainer(max_time=1e-3, save_strategy=strategy, load_best_model_at_end=False, eval_steps=1000)
+    trainer.train()
+    assert trainer.state.step == 1
+    assert bool(trainer.run.checkpoints()) == saved
+    assert ("rgz resume" in trainer.output()) == saved
+    if not saved:
+        assert "without checkpoints this run cannot go on" in trainer.output()
