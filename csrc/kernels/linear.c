@@ -57,8 +57,9 @@ void RGZ_FN(linear_forward)(float *y, const float *x, const float *weight, const
         }
         return;
     }
-    const rgz_product g = {.m = rows, .n = out, .k = in, .a = x, .lda = in, .b = weight, .ldb = in, .b_trans = 1,
-                           .c = y, .ldc = out, .bias = bias, .residual = residual};
+    rgz_product g = rgz_product_nt(y, x, weight, rows, out, in);
+    g.bias = bias;
+    g.residual = residual;
     const tiling t = tile(&g, n_threads);
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
     for (rgz_int i = 0; i < t.count; i++) product_tile(&g, &t, i);
@@ -66,10 +67,9 @@ void RGZ_FN(linear_forward)(float *y, const float *x, const float *weight, const
 
 void RGZ_FN(linear_backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
                              const float *weight, rgz_int rows, rgz_int in, rgz_int out, int n_threads) {
-    const rgz_product gx = {.m = rows, .n = in, .k = out, .a = dy, .lda = out, .b = weight, .ldb = in, .c = dx,
-                            .ldc = in};
-    const rgz_product gw = {.m = out, .n = in, .k = rows, .a = dy, .lda = out, .a_trans = 1, .b = x, .ldb = in,
-                            .c = dweight, .ldc = in, .add = 1};
+    const rgz_product gx = rgz_product_nn(dx, dy, weight, rows, in, out);
+    rgz_product gw = rgz_product_tn(dweight, dy, x, out, in, rows);
+    gw.add = 1;
     const tiling tx = tile(&gx, n_threads), tw = tile(&gw, n_threads), tb = tile_by_shape(1, out);
     const rgz_int n_x = dx ? tx.count : 0, n_w = dweight ? tw.count : 0, n_b = dbias ? tb.count : 0;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
@@ -87,7 +87,7 @@ void RGZ_FN(linear_backward)(float *dx, float *dweight, float *dbias, const floa
 
 /* c (m,n) = a (m,k) b (k,n) */
 void RGZ_FN(matmul)(float *c, const float *a, const float *b, rgz_int m, rgz_int k, rgz_int n, int n_threads) {
-    const rgz_product g = {.m = m, .n = n, .k = k, .a = a, .lda = k, .b = b, .ldb = n, .c = c, .ldc = n};
+    const rgz_product g = rgz_product_nn(c, a, b, m, n, k);
     const tiling t = tile(&g, n_threads);
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
     for (rgz_int i = 0; i < t.count; i++) product_tile(&g, &t, i);

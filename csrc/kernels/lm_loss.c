@@ -50,8 +50,9 @@ void RGZ_FN(lm_loss)(float *losses, float *dx, float *dweight, float *dbias, con
 #pragma omp parallel num_threads(n_threads)
     for (rgz_int row = 0; row < rows; row += slice) {
         const rgz_int count = rgz_min(slice, rows - row);
-        const rgz_product gl = {.m = count, .n = vocab, .k = channels, .a = x + row * channels, .lda = channels,
-                                .b = weight, .ldb = channels, .b_trans = 1, .c = logits, .ldc = vocab, .bias = bias};
+        const float *slice_x = x + row * channels;
+        rgz_product gl = rgz_product_nt(logits, slice_x, weight, count, vocab, channels);
+        gl.bias = bias;
         const tiling tl = tile(&gl, n_threads);
 #pragma omp for schedule(dynamic, 1)
         for (rgz_int i = 0; i < tl.count; i++) product_tile(&gl, &tl, i);
@@ -59,10 +60,9 @@ void RGZ_FN(lm_loss)(float *losses, float *dx, float *dweight, float *dbias, con
         for (rgz_int r = 0; r < count; r++)
             losses[row + r] = softmax_row(logits + r * vocab, vocab, targets[row + r], dx != NULL);
         if (dx) {
-            const rgz_product gx = {.m = count, .n = channels, .k = vocab, .a = logits, .lda = vocab, .b = weight,
-                                    .ldb = channels, .c = dx + row * channels, .ldc = channels};
-            const rgz_product gw = {.m = vocab, .n = channels, .k = count, .a = logits, .lda = vocab, .a_trans = 1,
-                                    .b = gl.a, .ldb = channels, .c = dweight, .ldc = channels, .add = 1};
+            const rgz_product gx = rgz_product_nn(dx + row * channels, logits, weight, count, channels, vocab);
+            rgz_product gw = rgz_product_tn(dweight, logits, slice_x, vocab, channels, count);
+            gw.add = 1;
             const tiling tx = tile(&gx, n_threads), tw = tile(&gw, n_threads);
 #pragma omp for schedule(dynamic, 1)
             for (rgz_int i = 0; i < tx.count + tw.count + n_b; i++) {
