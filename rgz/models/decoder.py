@@ -21,6 +21,7 @@ from rgz.nn.head import LMHead
 from rgz.nn.layer import Pass
 from rgz.nn.mlp import MLP
 from rgz.nn.norm import Norm
+from rgz.strict import need_instance
 from rgz.threads import resolve_threads, single_threaded_blas
 
 INITIAL_STD = 0.02  # Radford et al. 2019; projections onto the residual stream get it / sqrt(2 layers)
@@ -43,6 +44,7 @@ class Decoder:
     """
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+        need_instance("config", config, ModelConfig)
         self.config = config
         c, heads, kv = config.hidden_size, config.num_attention_heads, config.kv_heads
         std, residual_std = INITIAL_STD, INITIAL_STD / max(1.0, (2 * config.num_hidden_layers) ** 0.5)
