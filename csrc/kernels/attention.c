@@ -13,13 +13,16 @@
  * A block is up to 64 queries by 64 keys, held transposed (keys down, queries across): then maxima and sums of the
  * softmax run down the block, lane by lane, and no step needs a sum across lanes. Above the diagonal nothing is
  * computed beyond the edge of a register tile.
- * Threads: forward by (sequence, head, block of queries), backward by (sequence, kv head), each in fixed order.
+ * Rows of one head lie a whole model's width apart, mostly a power of two, so that few of them fit in a cache at once:
+ * blocks are copied together first. Four blocks of queries at a time (a group) share a copy of each block of keys.
+ * Threads: forward by (sequence, head, group), backward by (sequence, kv head), each in fixed order.
  * Sources: Dao et al. 2022, arXiv:2205.14135, algorithms 1 and 4; Dao 2023, arXiv:2307.08691.
  */
 #include "kernel.h"
 #include "simd/block_mm.h"
+#include "simd/transpose.h"
 
-enum { BLOCK = RGZ_ATTENTION_BLOCK };
+enum { BLOCK = RGZ_ATTENTION_BLOCK, GROUP = RGZ_ATTENTION_GROUP };
 
 /* One block against which keys are masked: query i of the block sees key j where j <= i + diagonal. */
 typedef struct {
@@ -34,39 +37,41 @@ RGZ_INLINE rgz_int first_lane(block_shape b, rgz_int j) { return first_query(b, 
 
 /* t (head_size, BLOCK) = transpose of n rows, zero past them up to a whole vector. */
 static void transpose_rows(float *t, const float *rows, rgz_int stride, rgz_int n, rgz_int head_size) {
-    for (rgz_int d = 0; d < head_size; d++) {
-        for (rgz_int i = 0; i < n; i++) t[d * BLOCK + i] = rows[i * stride + d];
+    transpose(t, BLOCK, rows, stride, n, head_size);
+    for (rgz_int d = 0; d < head_size; d++)
         for (rgz_int i = n; i < padded(n); i++) t[d * BLOCK + i] = 0.0f;
-    }
+}
+
+/* to (n, head_size) = n rows, end to end */
+RGZ_INLINE void gather_rows(float *to, const float *rows, rgz_int stride, rgz_int n, rgz_int head_size) {
+    for (rgz_int r = 0; r < n; r++) memcpy(to + r * head_size, rows + r * stride, (size_t)head_size * sizeof *to);
 }
 
 /* s (keys, BLOCK) = rows . t, the products of each key's row with each transposed query, where seen */
-RGZ_INLINE void products(float *s, block_shape b, const float *rows, rgz_int stride, const float *t,
-                         rgz_int head_size) {
+RGZ_INLINE void products(float *s, block_shape b, const float *rows, const float *t, rgz_int head_size) {
     for (rgz_int j = 0; j < b.keys; j += MM_ROWS) {
         const rgz_int i = first_lane(b, j);
-        mm_strip(rgz_min(MM_ROWS, b.keys - j), padded(b.queries) - i, head_size, rows + j * stride, stride, 1, t + i,
-                 BLOCK, s + j * BLOCK + i, BLOCK, 0);
+        mm_strip(rgz_min(MM_ROWS, b.keys - j), padded(b.queries) - i, head_size, rows + j * head_size, head_size, 1,
+                 t + i, BLOCK, s + j * BLOCK + i, BLOCK, 0);
     }
 }
 
-/* sum (queries, head_size) += or = p^T rows */
-RGZ_INLINE void sum_over_keys(float *sum, block_shape b, const float *p, const float *rows, rgz_int stride,
-                              rgz_int head_size, int add) {
+/* sum (queries, head_size) += or = p^T rows, rows those of the keys */
+RGZ_INLINE void sum_over_keys(float *sum, block_shape b, const float *p, const float *rows, rgz_int head_size,
+                              int add) {
     for (rgz_int i = 0; i < b.queries; i += MM_ROWS) {
         const rgz_int n = rgz_min(MM_ROWS, b.queries - i);
-        mm_strip(n, head_size, rgz_min(b.keys, i + n + b.diagonal), p + i, 1, BLOCK, rows, stride, sum + i * head_size,
-                 head_size, add);
+        mm_strip(n, head_size, rgz_min(b.keys, i + n + b.diagonal), p + i, 1, BLOCK, rows, head_size,
+                 sum + i * head_size, head_size, add);
     }
 }
 
-/* sum (keys, sum_stride) += p rows, rows those of the queries */
-RGZ_INLINE void sum_over_queries(float *sum, rgz_int sum_stride, block_shape b, const float *p, const float *rows,
-                                 rgz_int stride, rgz_int head_size) {
+/* sum (keys, head_size) += p rows, rows those of the queries */
+RGZ_INLINE void sum_over_queries(float *sum, block_shape b, const float *p, const float *rows, rgz_int head_size) {
     for (rgz_int j = 0; j < b.keys; j += MM_ROWS) {
         const rgz_int i = first_query(b, j);
-        mm_strip(rgz_min(MM_ROWS, b.keys - j), head_size, b.queries - i, p + j * BLOCK + i, BLOCK, 1, rows + i * stride,
-                 stride, sum + j * sum_stride, sum_stride, 1);
+        mm_strip(rgz_min(MM_ROWS, b.keys - j), head_size, b.queries - i, p + j * BLOCK + i, BLOCK, 1,
+                 rows + i * head_size, head_size, sum + j * head_size, head_size, 1);
     }
 }
 
@@ -78,12 +83,14 @@ RGZ_INLINE void fill_unseen(float *s, block_shape b, float value) {
 /* One step of the online softmax: s becomes exp(s - top), and top, total and the factor for earlier sums move on. */
 RGZ_INLINE void online_softmax(float *s, float *top, float *total, float *rescale, block_shape b) {
     for (rgz_int i = 0; i < b.queries; i += VLEN) {
+        /* sum_over_keys reads past the last key that these queries see by less than a register tile */
+        const rgz_int keys = rgz_min(b.keys, i + VLEN + b.diagonal + MM_ROWS);
         const vf before = vf_load(top + i);
         vf now = before;
-        for (rgz_int j = 0; j < b.keys; j++) now = vf_max(vf_load(s + j * BLOCK + i), now);
+        for (rgz_int j = 0; j < keys; j++) now = vf_max(vf_load(s + j * BLOCK + i), now);
         const vf factor = vf_exp(vf_sub(before, now));
         vf sum = vf_mul(vf_load(total + i), factor);
-        for (rgz_int j = 0; j < b.keys; j++) {
+        for (rgz_int j = 0; j < keys; j++) {
             vf e = vf_exp(vf_sub(vf_load(s + j * BLOCK + i), now));
             vf_store(s + j * BLOCK + i, e);
             sum = vf_add(sum, e);
@@ -94,61 +101,95 @@ RGZ_INLINE void online_softmax(float *s, float *top, float *total, float *rescal
     }
 }
 
-static void forward_block(float *out, float *lse, const float *q, const float *k, const float *v, float *scratch,
-                          rgz_int queries, rgz_int first, rgz_int keys, rgz_int out_stride, rgz_int lse_stride,
+/* What forward keeps for a block of queries while the keys pass by. */
+typedef struct {
+    float *qt, *sum, *top, *total;
+    rgz_int first, queries;
+} query_state;
+
+RGZ_INLINE void rescale_rows(float *sum, const float *rescale, rgz_int queries, rgz_int head_size) {
+    for (rgz_int i = 0; i < queries; i++) {
+        if (rescale[i] == 1.0f) continue; /* the usual case, once the largest score has been met */
+        const vf factor = vf_set1(rescale[i]);
+        RGZ_FOR_VECTORS (d, live, head_size) {
+            float *p = sum + i * head_size + d;
+            vf_store_n(p, vf_mul(vf_load_n(p, live), factor), live);
+        }
+    }
+}
+
+/* Queries [first, first + count) of one head of one sequence. */
+static void forward_group(float *out, float *lse, const float *q, const float *k, const float *v, float *scratch,
+                          rgz_int first, rgz_int count, rgz_int length, rgz_int out_stride, rgz_int lse_stride,
                           rgz_int q_stride, rgz_int k_stride, rgz_int v_stride, rgz_int head_size, float scale,
                           int causal) {
-    float *qt = scratch, *sum = qt + head_size * BLOCK, *s = sum + head_size * BLOCK;
-    float *top = s + BLOCK * BLOCK, *total = top + BLOCK, *rescale = total + BLOCK;
-    transpose_rows(qt, q, q_stride, queries, head_size);
-    for (rgz_int i = 0; i < head_size * BLOCK; i += VLEN) vf_store(qt + i, vf_mul(vf_load(qt + i), vf_set1(scale)));
-    for (rgz_int i = 0; i < BLOCK; i++) {
-        top[i] = -INFINITY;
-        total[i] = 0.0f;
-    }
-    for (rgz_int at = 0; at < keys; at += BLOCK) {
-        const block_shape b = {queries, rgz_min(BLOCK, keys - at), causal ? first - at : BLOCK};
-        products(s, b, k + at * k_stride, k_stride, qt, head_size);
-        fill_unseen(s, b, -INFINITY);
-        online_softmax(s, top, total, rescale, b);
-        if (at > 0)
-            for (rgz_int i = 0; i < queries; i++) {
-                const vf factor = vf_set1(rescale[i]);
-                RGZ_FOR_VECTORS (d, live, head_size) {
-                    float *p = sum + i * head_size + d;
-                    vf_store_n(p, vf_mul(vf_load_n(p, live), factor), live);
-                }
-            }
-        sum_over_keys(sum, b, s, v + at * v_stride, v_stride, head_size, at > 0);
-    }
-    for (rgz_int i = 0; i < queries; i++) {
-        const vf share = vf_set1(1.0f / total[i]);
-        RGZ_FOR_VECTORS (d, live, head_size) {
-            vf_store_n(out + i * out_stride + d, vf_mul(vf_load_n(sum + i * head_size + d, live), share), live);
+    const rgz_int area = head_size * BLOCK, blocks = rgz_blocks(count, BLOCK);
+    float *keys = scratch, *values = keys + area, *s = values + area, *rescale = s + BLOCK * BLOCK;
+    query_state states[GROUP];
+    for (rgz_int g = 0; g < blocks; g++) {
+        query_state *state = states + g;
+        state->qt = rescale + BLOCK + g * (2 * area + 2 * BLOCK);
+        state->sum = state->qt + area;
+        state->top = state->sum + area;
+        state->total = state->top + BLOCK;
+        state->first = first + g * BLOCK;
+        state->queries = rgz_min(BLOCK, count - g * BLOCK);
+        transpose_rows(state->qt, q + g * BLOCK * q_stride, q_stride, state->queries, head_size);
+        for (rgz_int i = 0; i < area; i += VLEN)
+            vf_store(state->qt + i, vf_mul(vf_load(state->qt + i), vf_set1(scale)));
+        for (rgz_int i = 0; i < BLOCK; i++) {
+            state->top[i] = -INFINITY;
+            state->total[i] = 0.0f;
         }
-        lse[i * lse_stride] = top[i] + logf(total[i]);
     }
+    const rgz_int end = causal ? first + count : length;
+    for (rgz_int at = 0; at < end; at += BLOCK) {
+        gather_rows(keys, k + at * k_stride, k_stride, rgz_min(BLOCK, end - at), head_size);
+        gather_rows(values, v + at * v_stride, v_stride, rgz_min(BLOCK, end - at), head_size);
+        for (rgz_int g = 0; g < blocks; g++) {
+            query_state *state = states + g;
+            const rgz_int last = causal ? state->first + state->queries : length;
+            if (at >= last) continue;
+            const block_shape b = {state->queries, rgz_min(BLOCK, last - at), causal ? state->first - at : BLOCK};
+            products(s, b, keys, state->qt, head_size);
+            fill_unseen(s, b, -INFINITY);
+            online_softmax(s, state->top, state->total, rescale, b);
+            if (at > 0) rescale_rows(state->sum, rescale, state->queries, head_size);
+            sum_over_keys(state->sum, b, s, values, head_size, at > 0);
+        }
+    }
+    for (rgz_int g = 0; g < blocks; g++)
+        for (rgz_int i = 0; i < states[g].queries; i++) {
+            const vf share = vf_set1(1.0f / states[g].total[i]);
+            const rgz_int row = g * BLOCK + i;
+            RGZ_FOR_VECTORS (d, live, head_size) {
+                vf_store_n(out + row * out_stride + d,
+                           vf_mul(vf_load_n(states[g].sum + i * head_size + d, live), share), live);
+            }
+            lse[row * lse_stride] = states[g].top[i] + logf(states[g].total[i]);
+        }
 }
 
 void RGZ_FN(attention_forward)(float *out, float *lse, const float *q, const float *k, const float *v,
                                const int32_t *cu_seqlens, float *scratch, rgz_int sequences, rgz_int out_stride,
                                rgz_int q_stride, rgz_int k_stride, rgz_int v_stride, rgz_int heads, rgz_int kv_heads,
                                rgz_int head_size, float scale, int causal, int n_threads) {
-    const rgz_int group = heads / kv_heads, per_thread = rgz_attention_scratch_floats(head_size);
-    rgz_int blocks = 0;
-    for (rgz_int s = 0; s < sequences; s++) blocks += rgz_blocks(cu_seqlens[s + 1] - cu_seqlens[s], BLOCK);
+    enum { ROWS = GROUP * BLOCK };
+    const rgz_int ratio = heads / kv_heads, per_thread = rgz_attention_scratch_floats(head_size);
+    rgz_int groups = 0;
+    for (rgz_int s = 0; s < sequences; s++) groups += rgz_blocks(cu_seqlens[s + 1] - cu_seqlens[s], ROWS);
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
-    for (rgz_int task = 0; task < blocks * heads; task++) {
+    for (rgz_int task = 0; task < groups * heads; task++) {
         const rgz_int h = task % heads;
-        rgz_int block = blocks - 1 - task / heads, s = 0; /* from the end: under causality the last are the longest */
-        while (block >= rgz_blocks(cu_seqlens[s + 1] - cu_seqlens[s], BLOCK))
-            block -= rgz_blocks(cu_seqlens[s + 1] - cu_seqlens[s], BLOCK), s++;
+        rgz_int group = groups - 1 - task / heads, s = 0; /* from the end: under causality the last are the longest */
+        while (group >= rgz_blocks(cu_seqlens[s + 1] - cu_seqlens[s], ROWS))
+            group -= rgz_blocks(cu_seqlens[s + 1] - cu_seqlens[s], ROWS), s++;
         const rgz_int begin = cu_seqlens[s], length = cu_seqlens[s + 1] - begin;
-        const rgz_int first = block * BLOCK, queries = rgz_min(BLOCK, length - first), row = begin + first;
-        forward_block(out + row * out_stride + h * head_size, lse + row * heads + h, q + row * q_stride + h * head_size,
-                      k + begin * k_stride + h / group * head_size, v + begin * v_stride + h / group * head_size,
-                      scratch + RGZ_THREAD() * per_thread, queries, first, causal ? first + queries : length,
-                      out_stride, heads, q_stride, k_stride, v_stride, head_size, scale, causal);
+        const rgz_int first = group * ROWS, row = begin + first;
+        forward_group(out + row * out_stride + h * head_size, lse + row * heads + h, q + row * q_stride + h * head_size,
+                      k + begin * k_stride + h / ratio * head_size, v + begin * v_stride + h / ratio * head_size,
+                      scratch + RGZ_THREAD() * per_thread, first, rgz_min(ROWS, length - first), length, out_stride,
+                      heads, q_stride, k_stride, v_stride, head_size, scale, causal);
     }
 }
 
@@ -165,8 +206,38 @@ RGZ_INLINE void softmax_gradient(float *s, float *ds, const float *lse, const fl
         }
 }
 
-static void zero_rows(float *rows, rgz_int stride, rgz_int n, rgz_int head_size) {
-    for (rgz_int r = 0; r < n; r++) memset(rows + r * stride, 0, (size_t)head_size * sizeof *rows);
+RGZ_INLINE void add_rows(float *to, rgz_int stride, const float *rows, rgz_int n, rgz_int head_size, int add) {
+    for (rgz_int r = 0; r < n; r++)
+        RGZ_FOR_VECTORS (d, live, head_size) {
+            vf x = vf_load_n(rows + r * head_size + d, live);
+            if (add) x = vf_add(vf_load_n(to + r * stride + d, live), x);
+            vf_store_n(to + r * stride + d, x, live);
+        }
+}
+
+/* What backward keeps for a block of queries while the keys pass by. */
+typedef struct {
+    float *q, *dout, *qt, *dout_t, *dq, *lse, *delta;
+    rgz_int first, queries;
+} query_gradient;
+
+/* One head's block of queries, gathered, and delta. */
+static void gather_queries(query_gradient *b, const float *q, const float *out, const float *dout, const float *lse,
+                           rgz_int q_stride, rgz_int out_stride, rgz_int lse_stride, rgz_int head_size) {
+    gather_rows(b->q, q, q_stride, b->queries, head_size);
+    gather_rows(b->dout, dout, out_stride, b->queries, head_size);
+    transpose_rows(b->qt, b->q, head_size, b->queries, head_size);
+    transpose_rows(b->dout_t, b->dout, head_size, b->queries, head_size);
+    for (rgz_int i = 0; i < padded(b->queries); i++) {
+        vf sum = vf_zero();
+        if (i < b->queries)
+            RGZ_FOR_VECTORS (d, live, head_size) {
+                sum = vf_fma(vf_load_n(out + i * out_stride + d, live), vf_load_n(b->dout + i * head_size + d, live),
+                             sum);
+            }
+        b->delta[i] = vf_sum(sum);
+        b->lse[i] = i < b->queries ? lse[i * lse_stride] : 0.0f;
+    }
 }
 
 void RGZ_FN(attention_backward)(float *dq, float *dk, float *dv, const float *dout, const float *q, const float *k,
@@ -175,50 +246,67 @@ void RGZ_FN(attention_backward)(float *dq, float *dk, float *dv, const float *do
                                 rgz_int dv_stride, rgz_int out_stride, rgz_int q_stride, rgz_int k_stride,
                                 rgz_int v_stride, rgz_int heads, rgz_int kv_heads, rgz_int head_size, float scale,
                                 int causal, int n_threads) {
-    const rgz_int group = heads / kv_heads, per_thread = rgz_attention_scratch_floats(head_size);
+    const rgz_int ratio = heads / kv_heads, per_thread = rgz_attention_scratch_floats(head_size);
+    const rgz_int area = head_size * BLOCK;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
     for (rgz_int task = 0; task < sequences * kv_heads; task++) {
         const rgz_int begin = cu_seqlens[task / kv_heads], length = cu_seqlens[task / kv_heads + 1] - begin;
         const rgz_int kv = task % kv_heads;
-        const float *keys = k + begin * k_stride + kv * head_size, *values = v + begin * v_stride + kv * head_size;
-        float *dkeys = dk + begin * dk_stride + kv * head_size, *dvalues = dv + begin * dv_stride + kv * head_size;
-        float *qt = scratch + RGZ_THREAD() * per_thread, *dot = qt + head_size * BLOCK;
-        float *sum = dot + head_size * BLOCK, *s = sum + head_size * BLOCK, *ds = s + BLOCK * BLOCK;
-        float *block_lse = ds + BLOCK * BLOCK, *delta = block_lse + BLOCK;
-        zero_rows(dkeys, dk_stride, length, head_size);
-        zero_rows(dvalues, dv_stride, length, head_size);
-        for (rgz_int h = kv * group; h < (kv + 1) * group; h++)
-            for (rgz_int first = 0; first < length; first += BLOCK) {
-                const rgz_int queries = rgz_min(BLOCK, length - first), row = begin + first;
-                const float *query = q + row * q_stride + h * head_size;
-                const float *o = out + row * out_stride + h * head_size, *d_o = dout + row * out_stride + h * head_size;
-                transpose_rows(qt, query, q_stride, queries, head_size);
-                transpose_rows(dot, d_o, out_stride, queries, head_size);
-                for (rgz_int i = 0; i < padded(queries); i++) {
-                    vf products_sum = vf_zero();
-                    if (i < queries)
-                        RGZ_FOR_VECTORS (d, live, head_size) {
-                            products_sum = vf_fma(vf_load_n(o + i * out_stride + d, live),
-                                                  vf_load_n(d_o + i * out_stride + d, live), products_sum);
-                        }
-                    delta[i] = vf_sum(products_sum);
-                    block_lse[i] = i < queries ? lse[(row + i) * heads + h] : 0.0f;
+        float *keys = scratch + RGZ_THREAD() * per_thread, *values = keys + area, *dkeys = values + area;
+        float *dvalues = dkeys + area, *s = dvalues + area, *ds = s + BLOCK * BLOCK, *rest = ds + BLOCK * BLOCK;
+        query_gradient states[GROUP];
+        for (rgz_int g = 0; g < GROUP; g++, rest += 5 * area + 2 * BLOCK) {
+            query_gradient state = {rest,
+                                    rest + area,
+                                    rest + 2 * area,
+                                    rest + 3 * area,
+                                    rest + 4 * area,
+                                    rest + 5 * area,
+                                    rest + 5 * area + BLOCK,
+                                    0,
+                                    0};
+            states[g] = state;
+        }
+        /* All queries that share these keys, group by group; the first one to reach a key writes its gradients. */
+        for (rgz_int h = kv * ratio; h < (kv + 1) * ratio; h++)
+            for (rgz_int first = 0; first < length; first += GROUP * BLOCK) {
+                const rgz_int count = rgz_min(GROUP * BLOCK, length - first), blocks = rgz_blocks(count, BLOCK);
+                for (rgz_int g = 0; g < blocks; g++) {
+                    const rgz_int row = begin + first + g * BLOCK;
+                    states[g].first = first + g * BLOCK;
+                    states[g].queries = rgz_min(BLOCK, count - g * BLOCK);
+                    gather_queries(states + g, q + row * q_stride + h * head_size,
+                                   out + row * out_stride + h * head_size, dout + row * out_stride + h * head_size,
+                                   lse + row * heads + h, q_stride, out_stride, heads, head_size);
                 }
-                const rgz_int end = causal ? first + queries : length;
+                const rgz_int end = causal ? first + count : length;
                 for (rgz_int at = 0; at < end; at += BLOCK) {
-                    const block_shape b = {queries, rgz_min(BLOCK, end - at), causal ? first - at : BLOCK};
-                    products(s, b, keys + at * k_stride, k_stride, qt, head_size);
-                    products(ds, b, values + at * v_stride, v_stride, dot, head_size);
-                    softmax_gradient(s, ds, block_lse, delta, b, scale);
-                    fill_unseen(s, b, 0.0f);
-                    fill_unseen(ds, b, 0.0f);
-                    sum_over_queries(dvalues + at * dv_stride, dv_stride, b, s, d_o, out_stride, head_size);
-                    sum_over_queries(dkeys + at * dk_stride, dk_stride, b, ds, query, q_stride, head_size);
-                    sum_over_keys(sum, b, ds, keys + at * k_stride, k_stride, head_size, at > 0);
+                    const rgz_int row = begin + at, n = rgz_min(BLOCK, end - at);
+                    const int add = h > kv * ratio || (causal ? at < first : first > 0);
+                    gather_rows(keys, k + row * k_stride + kv * head_size, k_stride, n, head_size);
+                    gather_rows(values, v + row * v_stride + kv * head_size, v_stride, n, head_size);
+                    memset(dkeys, 0, 2 * (size_t)area * sizeof *dkeys); /* and dvalues */
+                    for (rgz_int g = 0; g < blocks; g++) {
+                        const query_gradient *state = states + g;
+                        const rgz_int last = causal ? state->first + state->queries : length;
+                        if (at >= last) continue;
+                        const block_shape b = {state->queries, rgz_min(BLOCK, last - at),
+                                               causal ? state->first - at : BLOCK};
+                        products(s, b, keys, state->qt, head_size);
+                        products(ds, b, values, state->dout_t, head_size);
+                        softmax_gradient(s, ds, state->lse, state->delta, b, scale);
+                        fill_unseen(s, b, 0.0f);
+                        fill_unseen(ds, b, 0.0f);
+                        sum_over_queries(dvalues, b, s, state->dout, head_size);
+                        sum_over_queries(dkeys, b, ds, state->q, head_size);
+                        sum_over_keys(state->dq, b, ds, keys, head_size, at > 0);
+                    }
+                    add_rows(dk + row * dk_stride + kv * head_size, dk_stride, dkeys, n, head_size, add);
+                    add_rows(dv + row * dv_stride + kv * head_size, dv_stride, dvalues, n, head_size, add);
                 }
-                for (rgz_int i = 0; i < queries; i++)
-                    memcpy(dq + (row + i) * dq_stride + h * head_size, sum + i * head_size,
-                           (size_t)head_size * sizeof *sum);
+                for (rgz_int g = 0; g < blocks; g++)
+                    add_rows(dq + (begin + states[g].first) * dq_stride + h * head_size, dq_stride, states[g].dq,
+                             states[g].queries, head_size, 0);
             }
     }
 }

@@ -12,6 +12,7 @@
 
 #include "block_mm.h"
 #include "gemm.h"
+#include "transpose.h"
 
 #define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a micropanel */
 enum { GEMM_DEPTH = 256, GEMM_WIDTH = 256, GEMM_HEIGHT = 16 * MM_ROWS };
@@ -23,8 +24,7 @@ static void pack_b(float *RGZ_RESTRICT panel, const float *RGZ_RESTRICT b, rgz_i
         const rgz_int live = rgz_min(GEMM_PANEL, width - j0);
         if (live < GEMM_PANEL) memset(panel, 0, (size_t)(depth * GEMM_PANEL) * sizeof *panel);
         if (b_trans)
-            for (rgz_int j = 0; j < live; j++)
-                for (rgz_int p = 0; p < depth; p++) panel[p * GEMM_PANEL + j] = b[(j0 + j) * ldb + p];
+            transpose(panel, GEMM_PANEL, b + j0 * ldb, ldb, live, depth);
         else
             for (rgz_int p = 0; p < depth; p++)
                 RGZ_FOR_VECTORS (j, lanes, live) {
