@@ -36,8 +36,8 @@ void rgz_set_sgemm(void *address);
 int rgz_has_sgemm(void);
 
 /* Attention works on blocks of RGZ_ATTENTION_BLOCK queries x keys, so many of queries at a time; each thread needs this much scratch. */
-#define RGZ_ATTENTION_BLOCK 64
-#define RGZ_ATTENTION_GROUP 4
+#define RGZ_ATTENTION_BLOCK 96
+#define RGZ_ATTENTION_GROUP 3
 rgz_int rgz_attention_scratch_floats(rgz_int head_size);
 
 /* Rows per block of the fixed partial sums in the norm and bias gradients. */

@@ -10,11 +10,11 @@
  * has out's stride. Query head h reads key head h / (heads / kv_heads). scratch: rgz_attention_scratch_floats(head_size)
  * for each thread. Forward WRITES out and lse, backward WRITES dq, dk, dv; no T x T matrix exists.
  *
- * A block is up to 64 queries by 64 keys, held transposed (keys down, queries across): then maxima and sums of the
+ * A block is up to 96 queries by 96 keys, held transposed (keys down, queries across): then maxima and sums of the
  * softmax run down the block, lane by lane, and no step needs a sum across lanes. Above the diagonal nothing is
  * computed beyond the edge of a register tile.
  * Rows of one head lie a whole model's width apart, mostly a power of two, so that few of them fit in a cache at once:
- * blocks are copied together first. Four blocks of queries at a time (a group) share a copy of each block of keys.
+ * blocks are copied together first. Three blocks of queries at a time (a group) share a copy of each block of keys.
  * Threads: forward by (sequence, head, group), backward by (sequence, kv head), each in fixed order.
  * Sources: Dao et al. 2022, arXiv:2205.14135, algorithms 1 and 4; Dao 2023, arXiv:2307.08691.
  */
