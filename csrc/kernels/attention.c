@@ -43,8 +43,12 @@ static void transpose_rows(float *t, const float *rows, rgz_int stride, rgz_int 
 }
 
 /* to (n, head_size) = n rows, end to end */
-RGZ_INLINE void gather_rows(float *to, const float *rows, rgz_int stride, rgz_int n, rgz_int head_size) {
-    for (rgz_int r = 0; r < n; r++) memcpy(to + r * head_size, rows + r * stride, (size_t)head_size * sizeof *to);
+RGZ_INLINE void gather_rows(float *RGZ_RESTRICT to, const float *RGZ_RESTRICT rows, rgz_int stride, rgz_int n,
+                            rgz_int head_size) {
+    for (rgz_int r = 0; r < n; r++)
+        RGZ_FOR_VECTORS (d, live, head_size) {
+            vf_store_n(to + r * head_size + d, vf_load_n(rows + r * stride + d, live), live);
+        }
 }
 
 /* s (keys, BLOCK) = rows . t, the products of each key's row with each transposed query, where seen */
@@ -75,9 +79,14 @@ RGZ_INLINE void sum_over_queries(float *sum, block_shape b, const float *p, cons
     }
 }
 
+/* Writes value where a query does not see a key, as far as anybody reads there: the products run past what is seen by
+ * less than a register tile, the softmax by less than a vector besides. */
 RGZ_INLINE void fill_unseen(float *s, block_shape b, float value) {
-    for (rgz_int j = 0; j < b.keys; j++)
-        for (rgz_int i = first_query(b, j); i-- > 0;) s[j * BLOCK + i] = value;
+    for (rgz_int j = 0; j < b.keys; j++) {
+        const rgz_int end = first_query(b, j);
+        for (rgz_int i = rgz_max(0, end - MM_ROWS - VLEN) / VLEN * VLEN; i < end; i += VLEN)
+            vf_store_n(s + j * BLOCK + i, vf_set1(value), rgz_min(VLEN, end - i));
+    }
 }
 
 /* One step of the online softmax: s becomes exp(s - top), and top, total and the factor for earlier sums move on. */
