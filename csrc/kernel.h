@@ -43,6 +43,9 @@ RGZ_INLINE rgz_int rgz_blocks(rgz_int n, rgz_int block) { return (n + block - 1)
 /* A loop over n floats in vectors, the last one partial: body sees i and the count of live lanes `live`. */
 #define RGZ_FOR_VECTORS(i, live, n) for (rgz_int i = 0, live; i < (n) && (live = rgz_min(VLEN, (n) - i), 1); i += VLEN)
 
+/* Floats of less work than waking a team takes: a token being generated is done by the calling thread alone. */
+#define RGZ_SMALL 16384
+
 /* Elementwise kernels give threads whole chunks of this many floats: 16 KiB, so that no cache line is shared. */
 #define RGZ_CHUNK 4096
 

@@ -51,6 +51,12 @@ def _warn_forked() -> None:
     )
 
 
+@functools.lru_cache(maxsize=8)
+def _usable_cores(cpus: frozenset[int]) -> int:
+    """cpu.usable_cores(), which reads a dozen files, once for each affinity mask: this is asked for at every token."""
+    return cpu.usable_cores()
+
+
 def resolve_threads(n_threads: int | None = None) -> int:
     """The size of the team: argument > RGZ_NUM_THREADS > OMP_NUM_THREADS > usable physical cores; 1 without OpenMP
     and in a forked child."""
@@ -66,7 +72,7 @@ def resolve_threads(n_threads: int | None = None) -> int:
         return 1
     if n_threads is not None:
         return int(n_threads)
-    return _from_environment("RGZ_NUM_THREADS") or _from_environment("OMP_NUM_THREADS") or cpu.usable_cores()
+    return _from_environment("RGZ_NUM_THREADS") or _from_environment("OMP_NUM_THREADS") or _usable_cores(frozenset(cpu.allowed_cpus()))
 
 
 @functools.cache

@@ -14,7 +14,7 @@
 
 // clang-format off
 #define RGZ_ELEMENTWISE(n, ...)                                                        \
-    _Pragma("omp parallel for num_threads(n_threads) schedule(static)")                \
+    _Pragma("omp parallel for num_threads(n_threads) schedule(static) if (n > RGZ_SMALL)") \
     for (rgz_int chunk = 0; chunk < rgz_blocks(n, RGZ_CHUNK); chunk++)                 \
         for (rgz_int i = chunk * RGZ_CHUNK, end = rgz_min(n, i + RGZ_CHUNK); i < end; i += VLEN) { \
             const rgz_int live = rgz_min(VLEN, end - i);                               \
@@ -59,7 +59,7 @@ void RGZ_FN(gelu_tanh_backward)(float *dx, const float *dy, const float *x, rgz_
 }
 
 void RGZ_FN(swiglu_forward)(float *y, const float *x, rgz_int rows, rgz_int cols, int n_threads) {
-#pragma omp parallel for num_threads(n_threads) schedule(static)
+#pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * cols > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
         const float *gate = x + r * 2 * cols, *up = gate + cols;
         RGZ_FOR_VECTORS (c, live, cols) {
@@ -70,7 +70,7 @@ void RGZ_FN(swiglu_forward)(float *y, const float *x, rgz_int rows, rgz_int cols
 }
 
 void RGZ_FN(swiglu_backward)(float *dx, const float *dy, const float *x, rgz_int rows, rgz_int cols, int n_threads) {
-#pragma omp parallel for num_threads(n_threads) schedule(static)
+#pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * cols > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
         const float *gate = x + r * 2 * cols, *up = gate + cols;
         RGZ_FOR_VECTORS (c, live, cols) {

@@ -12,7 +12,7 @@
 
 void RGZ_FN(embedding_forward)(float *out, const int32_t *tokens, const float *weight, const int32_t *positions,
                                const float *position_weight, rgz_int rows, rgz_int channels, int n_threads) {
-#pragma omp parallel for num_threads(n_threads) schedule(static)
+#pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * channels > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
         const float *from = weight + tokens[r] * channels;
         const float *place = position_weight ? position_weight + positions[r] * channels : NULL;

@@ -15,7 +15,7 @@
 
 void RGZ_FN(layernorm_forward)(float *y, float *mean, float *rstd, const float *x, const float *weight,
                                const float *bias, rgz_int rows, rgz_int cols, float eps, int n_threads) {
-#pragma omp parallel for num_threads(n_threads) schedule(static)
+#pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * cols > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
         const float *row = x + r * cols;
         vf sum = vf_zero();
@@ -42,7 +42,7 @@ void RGZ_FN(layernorm_forward)(float *y, float *mean, float *rstd, const float *
 
 void RGZ_FN(rmsnorm_forward)(float *y, float *rstd, const float *x, const float *weight, rgz_int rows, rgz_int cols,
                              float eps, int n_threads) {
-#pragma omp parallel for num_threads(n_threads) schedule(static)
+#pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * cols > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
         const float *row = x + r * cols;
         vf squares = vf_zero();

@@ -13,7 +13,7 @@ void RGZ_FN(rope)(float *x, const int32_t *positions, const float *cosines, cons
                   rgz_int row_stride, rgz_int heads, rgz_int head_size, int inverse, int n_threads) {
     const rgz_int half = head_size / 2;
     const vf direction = vf_set1(inverse ? -1.0f : 1.0f);
-#pragma omp parallel for num_threads(n_threads) schedule(static)
+#pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * heads * head_size > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
         const float *cosine = cosines + positions[r] * half, *sine = sines + positions[r] * half;
         for (rgz_int h = 0; h < heads; h++) {
