@@ -73,11 +73,12 @@ def _load_kernels() -> None:
 
     By default libgomp spins for milliseconds at the end of every kernel. On a machine with anything else to do that
     keeps the thread being waited for off its core: beside two busy processes a training step took 411 ms instead of
-    121. A tile of a matrix product takes 350 KB of stack, and musl's threads have 128. OpenMP reads its environment
-    once, when it is loaded; it is put back, so that nothing started later inherits it, and whatever the user has set
-    stands.
+    121. A tenth of a millisecond does not, and spans what Python does between two kernels of a token: with less of it
+    generation loses a third. A tile of a matrix product takes 350 KB of stack, and musl's threads have 128.
+    OpenMP reads its environment once, when it is loaded; it is put back, so that nothing started later inherits it,
+    and whatever the user has set stands.
     """
-    waits = {"GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "0"}  # GNU's spins: some 10 us; LLVM's: milliseconds
+    waits = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "0"}  # GNU's spins: some 100 us; LLVM's: milliseconds
     if "OMP_WAIT_POLICY" in os.environ:
         waits = {}
     ours = {name: value for name, value in {**waits, "OMP_STACKSIZE": "2M"}.items() if name not in os.environ}

@@ -9,7 +9,7 @@ from typing import Any
 
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.strict import Strict, parse_seconds, unknown_name
+from rgz.strict import Strict, parse_bytes, parse_seconds, unknown_name
 
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "swiglu")
 NORMS = ("layernorm", "rmsnorm")
@@ -212,6 +212,9 @@ class TrainingArguments(Strict):
         last and "best" also save every save_seconds, and every one but "no" when interrupted.
     save_total_limit : newest checkpoints kept, the best one besides; None keeps all.
     early_stopping_patience : evaluations without improvement of metric_for_best_model; None never stops.
+    gradient_checkpointing : compute activations again in backward instead of keeping them: the same bits, less memory.
+    max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay the same) and
+        activations recomputed until the whole process stays below it.
     mask_prompts : the loss counts the answers of chats only.
     report_to : "console", "jsonl", both or none of them; a single one, or "none", may be a plain text.
     overwrite : a run that output_dir already holds is thrown away.
@@ -289,6 +292,7 @@ class TrainingArguments(Strict):
         for reporter in self.report_to:
             if reporter not in REPORTERS:
                 raise unknown_name("report_to", reporter, REPORTERS)
-        for name in ("augment", "gradient_checkpointing", "max_memory"):
-            if getattr(self, name):  # the names are promised, the features are not there yet: never ignored silently
-                raise RgzError(tr("{name} is not supported by this version of rgz; leave it out", name=name))
+        if self.max_memory is not None:
+            parse_bytes("max_memory", self.max_memory)
+        if self.augment:  # the name is promised, the feature is not there yet: never ignored silently
+            raise RgzError(tr("{name} is not supported by this version of rgz; leave it out", name="augment"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rgz.errors import RgzError
 from rgz.messages import tr
 
 _SYSTEM = Path("/sys")
+_USUAL_PROCESS = 120e6  # bytes, where the system does not tell
 
 
 def _select_isa() -> None:
@@ -115,6 +117,29 @@ def memory_bytes() -> tuple[int | None, int | None]:
         return None, None
     values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
     return values.get("MemTotal"), values.get("MemAvailable")
+
+
+def resident_bytes() -> float:
+    """Memory of this process now (Linux), or its peak so far (other Unix), or a usual value."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return float(pages * resource.getpagesize())
+    except ImportError:
+        return _USUAL_PROCESS
+    except OSError:
+        return peak_bytes()
+
+
+def peak_bytes() -> float:
+    """Largest resident memory of this process so far."""
+    try:
+        import resource
+    except ImportError:
+        return _USUAL_PROCESS
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def name() -> str:

@@ -99,6 +99,7 @@ class Arena:
         self._block = None if nbytes is None else aligned_zeros(nbytes, np.uint8)
         self._shared: dict[str, NDArray[np.generic]] = {}
         self.used = 0
+        self.keeping = True
 
     @property
     def capacity(self) -> int:
@@ -124,6 +125,11 @@ class Arena:
 
     def ints(self, *shape: int) -> Ints:
         return self.take(*shape, dtype=np.int32)  # type: ignore[return-value]
+
+    def activation(self, name: str, *shape: int) -> Floats:
+        """What backward will need of forward: an array of its own while `keeping`; else one shared by name, for a pass
+        without backward, or one that computes it again first."""
+        return self.floats(*shape) if self.keeping else self.scratch(name, *shape)
 
     def scratch(self, name: str, *shape: int) -> Floats:
         """An array shared by all that ask for this name: its contents last only within one layer's call."""

@@ -60,6 +60,14 @@ def parse_seconds(name: str, value: float | str) -> float:
     return float(value)
 
 
+def parse_bytes(name: str, value: str) -> int:
+    """Bytes from a text like '800MB', '1.5 GB' or '2g' (powers of ten)."""
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt])b?", value.strip().lower())
+    if parts is None:
+        raise RgzError(tr("{name} must be a text like 800MB or 1.5GB, got {value}", name=name, value=repr(value)))
+    return int(float(parts[1]) * 1000 ** (" kmgt".index(parts[2])))
+
+
 def _fits(value: object, kinds: list[str]) -> bool:
     if value is None or isinstance(value, bool | str | dict):
         name = "None" if value is None else type(value).__name__

@@ -72,7 +72,11 @@ def resolve_threads(n_threads: int | None = None) -> int:
         return 1
     if n_threads is not None:
         return int(n_threads)
-    return _from_environment("RGZ_NUM_THREADS") or _from_environment("OMP_NUM_THREADS") or _usable_cores(frozenset(cpu.allowed_cpus()))
+    return (
+        _from_environment("RGZ_NUM_THREADS")
+        or _from_environment("OMP_NUM_THREADS")
+        or _usable_cores(frozenset(cpu.allowed_cpus()))
+    )
 
 
 @functools.cache

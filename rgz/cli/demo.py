@@ -69,7 +69,7 @@ def build() -> Command:
 
 
 def demo(output_dir: str | None, overwrite: bool) -> None:
-    from rgz.cli.estimate import peak_bytes
+    from rgz.cpu import peak_bytes
     from rgz.data import Dataset
     from rgz.generate import Model
     from rgz.text import WordTokenizer

@@ -6,14 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from rgz.cli.console import counted, megabytes
 from rgz.cli.layout import table
-from rgz.cpu import memory_bytes
+from rgz.cpu import memory_bytes, peak_bytes, resident_bytes
 from rgz.data import Batch
 from rgz.errors import RgzError
 from rgz.messages import tr
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from rgz.train import Trainer
 
 _TIMED_FLOPS = 1e10  # a fraction of a second on any machine worth training on
-_USUAL_PROCESS = 120e6  # bytes, where the system does not tell
 
 
 def refuse_too_large(config: ModelConfig) -> None:
@@ -51,29 +49,6 @@ class Estimate:
 
     seconds: float
     peak_bytes: float
-
-
-def resident_bytes() -> float:
-    """Memory of this process now (Linux), or its peak so far (other Unix), or a usual value."""
-    try:
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return float(pages * resource.getpagesize())
-    except ImportError:
-        return _USUAL_PROCESS
-    except OSError:
-        return peak_bytes()
-
-
-def peak_bytes() -> float:
-    """Largest resident memory of this process so far."""
-    try:
-        import resource
-    except ImportError:
-        return _USUAL_PROCESS
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def estimate(trainer: Trainer) -> Estimate:

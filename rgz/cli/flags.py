@@ -35,11 +35,7 @@ CHOICES = {
     "report_to": REPORTERS,
     "save_strategy": SAVE_STRATEGIES,
 }
-NOT_YET = (
-    "augment",
-    "gradient_checkpointing",
-    "max_memory",
-)  # TrainingArguments refuses them; not advertised
+NOT_YET = ("augment",)  # TrainingArguments refuses it; not advertised
 CHOSEN = object()  # a default that depends on the text
 OWN = ("output_dir", "overwrite")  # these have a place of their own among the options of a command
 
@@ -78,8 +74,8 @@ def training_helps() -> dict[str, str]:
         "early_stopping_min_delta": tr("what counts as an improvement"),
         "metric_for_best_model": tr("what makes a model the best: val_loss, loss"),
         "load_best_model_at_end": tr("keep the best weights, not the last"),
-        "gradient_checkpointing": tr("recompute activations (not in this version)"),
-        "max_memory": tr("memory budget (not in this version)"),
+        "gradient_checkpointing": tr("compute activations again in backward: less memory, a third more time"),
+        "max_memory": tr("stay below this memory, like 800MB: smaller batches, recomputed activations"),
         "seed": tr("of order, first weights and dropout"),
         "n_threads": tr("threads; none: the physical cores"),
         "report_to": tr("where reports go, separated by commas"),

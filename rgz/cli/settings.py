@@ -190,6 +190,7 @@ def train_or_plan(trainer: Trainer, texts: Texts, *, dry_run: bool, chosen: Sequ
     for line in plan:
         result(line) if dry_run else say(line)
     if dry_run:
+        say_all(trainer.prepare().notices)
         return
     trainer.train()
     say_next(trainer)

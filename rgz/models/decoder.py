@@ -94,6 +94,7 @@ class Decoder:
         self.gradients: Floats | None = None
         self.bind(None)
         self._arena = Arena(0)
+        self._recomputed = 0
         self._planned: tuple[int, int, bool, int, bool] | None = None
         self._largest: dict[tuple[bool, int, bool], tuple[int, int]] = {}  # rows, sequences that the arena holds
 
@@ -134,6 +135,14 @@ class Decoder:
 
     # --- passes ---
 
+    def recompute(self, blocks: int) -> None:
+        """Keep of the first `blocks` blocks only their inputs: backward runs them forward again, to the same bits.
+
+        Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", arXiv:1604.06174.
+        """
+        if blocks != self._recomputed:
+            self._recomputed, self._planned, self._largest = blocks, None, {}
+
     def planned_bytes(self, rows: int, sequences: int, training: bool, n_threads: int, logits: bool = False) -> int:
         """Bytes of activations that a pass of this size takes, exactly, without taking them."""
         measuring = Arena()
@@ -168,9 +177,11 @@ class Decoder:
         else:
             self._xs = [arena.floats(rows, c)] * (len(self.blocks) + 1)
         self._normed = arena.scratch("normed", rows, c)
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks):
+            arena.keeping = training and i >= self._recomputed
             block.plan(arena, rows, training)
             block.attention.plan_threads(arena, n_threads)
+        arena.keeping = training
         if self.norm:
             self.norm.plan(arena, rows, training)
         if logits:
@@ -226,6 +237,8 @@ class Decoder:
             total = self.head.loss(p, x, targets, self._d_normed)
             self.norm.backward(p, self._d_normed, self._xs[-1], self._d, accumulate=False)
         for i in reversed(range(len(self.blocks))):
+            if i < self._recomputed - 1:  # what the last of them computed is still there
+                self.blocks[i].forward(p, self._xs[i], self._xs[i + 1])
             self.blocks[i].backward(p, self._xs[i], self._d)
         self.embedding.backward(p, self._d)
         return total

@@ -52,10 +52,9 @@ class Attention(Layer):
         return [heads[:, :q], heads[:, q:k], heads[:, k:], heads[:, :k]]
 
     def plan(self, arena: Arena, rows: int, training: bool) -> None:
-        take = (lambda name, *shape: arena.floats(*shape)) if training else arena.scratch
-        self.qkv = take("qkv", rows, self.width)
-        self.out = take("heads", rows, self.channels)
-        self.lse = take("lse", rows, self.heads)
+        self.qkv = arena.activation("qkv", rows, self.width)
+        self.out = arena.activation("heads", rows, self.channels)
+        self.lse = arena.activation("lse", rows, self.heads)
         self.q, self.k, self.v, self.turned = self._heads(self.qkv)
         self.out_heads = self.out.reshape(rows, self.heads, self.head_size)
         if training:

@@ -40,7 +40,7 @@ class Block(Layer):
 
     def plan(self, arena: Arena, rows: int, training: bool) -> None:
         channels = self.attention.channels
-        self.middle = arena.floats(rows, channels) if training else arena.scratch("middle", rows, channels)
+        self.middle = arena.activation("middle", rows, channels)
         self.normed = arena.scratch("normed", rows, channels)
         if training:
             self.d_normed = arena.scratch("d_normed", rows, channels)

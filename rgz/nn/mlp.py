@@ -47,8 +47,7 @@ class MLP(Layer):
         self.down_proj.bind(weights, gradients)
 
     def plan(self, arena: Arena, rows: int, training: bool) -> None:
-        take = (lambda name, *shape: arena.floats(*shape)) if training else arena.scratch
-        self.up = take("up", rows, self.up_proj.n_out)
+        self.up = arena.activation("up", rows, self.up_proj.n_out)
         self.activated = arena.scratch("activated", rows, self.hidden)
         if training:
             self.d_activated = arena.scratch("d_activated", rows, self.hidden)

@@ -31,10 +31,9 @@ class Norm(Layer):
                 self.dbias = gradients[f"{self.name}.bias"]
 
     def plan(self, arena: Arena, rows: int, training: bool) -> None:
-        take = (lambda name, *shape: arena.floats(*shape)) if training else arena.scratch
-        self.rstd = take("rstd", rows)
+        self.rstd = arena.activation("rstd", rows)
         if self.centered:
-            self.mean = take("mean", rows)
+            self.mean = arena.activation("mean", rows)
         if training:
             self.partial = arena.scratch("norm_partial", _kernels.norm_scratch(rows, self.size))
 

@@ -234,5 +234,6 @@ def make_step(model: Any, args: TrainingArguments, plan_rows: int, plan_seqs: in
         plan_rows=plan_rows,
         plan_seqs=plan_seqs,
         seed=args.seed,
+        gradient_checkpointing=args.gradient_checkpointing,
     )
     return step

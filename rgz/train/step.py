@@ -38,6 +38,8 @@ class TrainStep:
     max_grad_norm : the gradient of the mean loss is scaled down to this global L2 norm.
     dtype : "float32"; n_threads None: see rgz.threads.
     plan_rows, plan_seqs : size the memory for batches this large now rather than as they come.
+    gradient_checkpointing : keep of each block its input only and compute the rest again in backward: the same bits,
+        for less memory and about a third more time.
     seed : of dropout. The masks are a function of (seed, update, micro-batch, layer, element).
     A non-finite gradient norm makes no update: gradients are dropped and the norm is returned as it is.
     """
@@ -52,6 +54,7 @@ class TrainStep:
         plan_rows: int | None = None,
         plan_seqs: int | None = None,
         seed: int = 0,
+        gradient_checkpointing: bool = False,
     ) -> None:
         if dtype != "float32":
             raise RgzError(tr("dtype '{dtype}' is not supported by this version of rgz; use float32", dtype=dtype))
@@ -75,6 +78,7 @@ class TrainStep:
         self._norm_scratch = np.empty(_kernels.squared_norm_scratch(model.layout.total))
         model.bind(self._gradients)
         self._plan_size = (plan_rows, plan_seqs or plan_rows) if plan_rows else (0, 0)
+        model.recompute(len(model.blocks) if gradient_checkpointing else 0)
         if plan_rows:
             model.reserve(*self._plan_size, training=True, n_threads=self.n_threads)
 

@@ -218,3 +218,18 @@ def test_what_labels_mean_is_settled_by_the_first_batch():
     plain = TrainStep(build("llama"))
     plain(np.array([[1, 2, 3, 4]]), np.array([[1, 2, 3, 4]]))
     assert plain(np.array([[7, 7, 7, 7]]), np.array([[7, 7, 7, 8]])).tokens == 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_recomputed_activations_give_the_same_bits(family, dropout):
+    batch = ragged()
+    results, sizes = [], []
+    for blocks in (0, 1, 2):
+        model = build(family, dropout=dropout)
+        model.recompute(blocks)
+        total, _, gradients = loss_and_gradients(model, batch)
+        results.append((total, gradients.tobytes()))
+        sizes.append(model.planned_bytes(1000, 10, True, 1))
+    assert len(model.blocks) == 2 and len(set(results)) == 1
+    assert sizes[0] > sizes[1] > sizes[2]
