@@ -12,8 +12,20 @@ from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.strict import parse_bytes
 from rgz.threads import resolve_threads
+from rgz.train.plan import TrainingPlan, plan_training
 
+_SPARE = 1.03  # what the reports, the progress bar and the allocator take besides
 _FULL_ROWS = 1024  # rows of a batch below which its products no longer run at full speed
+
+
+def fit_plan(
+    model: Any, tokenizer: Any, plan: TrainingPlan, args: TrainingArguments
+) -> tuple[TrainingPlan, TrainingArguments]:
+    """The plan, made again with the arguments that `fit_memory` chooses now that the text is in memory too."""
+    args, sentence = fit_memory(model, args)
+    split = args if plan.val is not None else dataclasses.replace(args, validation_split=0.0)
+    again = plan_training(plan.train, plan.val, tokenizer, split, model.config)
+    return dataclasses.replace(again, notices=(sentence, *plan.notices)), args
 
 
 def fit_memory(model: Any, args: TrainingArguments) -> tuple[TrainingArguments, str]:
@@ -68,7 +80,7 @@ def _peak(model: Any, args: TrainingArguments, batch_size: int, recompute: bool)
     model.recompute(len(model.blocks) if recompute else 0)
     rows = batch_size * args.max_length
     activations = model.planned_bytes(rows, rows, True, resolve_threads(args.n_threads))
-    peak: float = resident_bytes() + copies * flat + activations
+    peak: float = _SPARE * (resident_bytes() + copies * flat + activations)
     return peak
 
 

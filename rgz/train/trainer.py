@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO, TypeGuard
@@ -12,7 +11,7 @@ from rgz.data import Dataset
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.strict import need_instance
-from rgz.train.budget import fit_memory
+from rgz.train.budget import fit_plan
 from rgz.train.callbacks import VALIDATION_METRICS, BestWeights, Callback, EarlyStopping, check_monitor
 from rgz.train.evaluation import mean_loss
 from rgz.train.interfaces import ModelLike, PathLike, StepFactory, StepLike
@@ -102,12 +101,9 @@ class Trainer:
     def prepare(self) -> TrainingPlan:
         """Encode and count; done once, and by `train` where nobody asked before."""
         if not hasattr(self, "plan"):
-            chosen: tuple[str, ...] = ()
-            if self.args.max_memory is not None:
-                self.args, sentence = fit_memory(self.model, self.args)
-                chosen = (sentence,)
             self.plan = plan_training(*self._data, self.tokenizer, self.args, self.model.config)
-            self.plan = dataclasses.replace(self.plan, notices=(*chosen, *self.plan.notices))
+            if self.args.max_memory is not None:
+                self.plan, self.args = fit_plan(self.model, self.tokenizer, self.plan, self.args)
         return self.plan
 
     def train(self, resume_from_checkpoint: bool | PathLike | None = None) -> list[dict[str, Any]]:
