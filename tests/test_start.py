@@ -1,0 +1,47 @@
+"""What is chosen, and what is loaded, when rgz is imported."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("scipy", "jieba", "rich", "matplotlib", "threadpoolctl")
+SHOW = f"""
+import json, sys, rgz
+rgz.Model, rgz.Trainer, rgz.load_dataset
+loaded = [name for name in {HEAVY} if name in sys.modules]
+print(json.dumps({{"loaded": loaded, "blas": rgz.info()["blas"]}}))
+"""
+
+
+def start(**environment):
+    child = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        capture_output=True, text=True, env={**os.environ, "RGZ_LANG": "en", **environment},
+    )  # fmt: skip
+    return child.stderr if child.returncode else json.loads(child.stdout)
+
+
+def test_nothing_heavy_is_loaded_before_it_is_needed():
+    started = start(RGZ_BLAS="rgz")
+    assert started == {"loaded": [], "blas": "rgz's own (RGZ_BLAS=rgz)"}
+
+
+def test_scipys_product_can_be_asked_for():
+    started = start(RGZ_BLAS="scipy")
+    assert "SciPy" in started["blas"] and started["loaded"][0] == "scipy"
+
+
+@pytest.mark.parametrize("isa", ["generic", "avx2"])
+def test_the_faster_product_is_chosen_by_instruction_set(isa):
+    started = start(RGZ_ISA=isa, RGZ_BLAS="")
+    if isinstance(started, str):
+        assert isa in started and "cannot run here" in started  # a machine without it says so
+    else:
+        assert started["blas"].startswith("rgz's own") == (isa == "avx2")
+
+
+def test_an_unknown_choice_is_refused():
+    assert "RGZ_BLAS must be rgz or scipy, got mkl" in start(RGZ_BLAS="mkl")
