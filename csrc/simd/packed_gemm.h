@@ -15,7 +15,7 @@
 #include "transpose.h"
 
 #define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a micropanel */
-enum { GEMM_DEPTH = 256, GEMM_WIDTH = 256, GEMM_HEIGHT = 16 * MM_ROWS };
+enum { GEMM_DEPTH = 256, GEMM_WIDTH = 256, GEMM_HEIGHT = 8 * MM_ROWS };
 
 /* Rows [0, depth) and columns [0, width) of b, as micropanels [column / GEMM_PANEL][p][GEMM_PANEL], zeros beyond. */
 static void pack_b(float *RGZ_RESTRICT panel, const float *RGZ_RESTRICT b, rgz_int ldb, int b_trans, rgz_int depth,
