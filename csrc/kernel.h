@@ -19,9 +19,11 @@
 #ifdef _MSC_VER
 #define RGZ_INLINE static __forceinline
 #define RGZ_RESTRICT __restrict
+#define RGZ_PREFETCH_WRITE(p) ((void)(p))
 #else
 #define RGZ_INLINE static inline __attribute__((always_inline))
 #define RGZ_RESTRICT restrict
+#define RGZ_PREFETCH_WRITE(p) __builtin_prefetch(p, 1, 3)
 #endif
 
 #define RGZ_CONCAT_(a, b) a##b

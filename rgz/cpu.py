@@ -32,7 +32,7 @@ def _select_isa() -> None:
 
 # Where rgz's own matrix product was measured to be the faster one (benches/test_kernels.py::test_matmul). Elsewhere
 # SciPy's sgemm is borrowed: nobody has measured there yet.
-_OWN_PRODUCT = ("avx2",)
+_OWN_PRODUCT = ("avx2", "avx512")
 
 
 def _borrow_sgemm() -> str:

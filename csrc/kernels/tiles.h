@@ -9,13 +9,13 @@
 #include "kernel.h"
 #include "simd/packed_gemm.h"
 
-/* An (m, n) output in tiles of height x width. */
+/* An (m, n) output in down x across tiles, as even as whole units of row_unit x col_unit allow. */
 typedef struct {
-    rgz_int m, n, height, width, across, count;
+    rgz_int m, n, row_unit, col_unit, down, across, count;
 } tiling;
 
-RGZ_INLINE tiling tiles_of(rgz_int m, rgz_int n, rgz_int height, rgz_int width) {
-    tiling t = {m, n, height, width, rgz_blocks(n, width), rgz_blocks(m, height) * rgz_blocks(n, width)};
+RGZ_INLINE tiling tiles_of(rgz_int m, rgz_int n, rgz_int row_unit, rgz_int col_unit, rgz_int down, rgz_int across) {
+    tiling t = {m, n, row_unit, col_unit, down, across, down * across};
     return t;
 }
 
@@ -30,25 +30,27 @@ RGZ_INLINE tiling tile_by_shape(rgz_int m, rgz_int n) {
         else
             width = (width + 1) / 2;
     }
-    return tiles_of(m, n, height, width);
+    return tiles_of(m, n, 1, 1, rgz_blocks(m, height), rgz_blocks(n, width));
 }
 
-/* For our own, which copies its block of b anew for every tile, and of a where that is transposed: so the tiles are as
- * high, and then also as wide, as leaves enough of them. */
+/* For our own, which copies b, or reads it, anew for every row of tiles and a for every column of them: of the ways to cut
+ * that leave enough tiles, the one that is done first. A number copied takes about as long as a vector multiplied. */
 RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads) {
-    enum { EACH = 2, NARROW = 64 / GEMM_PANEL }; /* tiles for every thread: one that is held up holds few others up */
-    rgz_int strips = rgz_max(rgz_blocks(g->m, MM_ROWS), 1), panels = rgz_max(rgz_blocks(g->n, GEMM_PANEL), 1);
-    rgz_int across = rgz_blocks(g->n, GEMM_WIDTH), down = 1;
-    while (across * down < EACH * n_threads) {
-        const rgz_int height = rgz_blocks(strips, down) * MM_ROWS, width = rgz_blocks(panels, across) * GEMM_PANEL;
-        if (width > NARROW * GEMM_PANEL && (!g->a_trans || width >= height))
-            across *= 2;
-        else if (height > 2 * MM_ROWS)
-            down *= 2;
-        else
-            break;
+    enum { EACH = 2 }; /* tiles for every thread: one that is held up holds few others up */
+    const rgz_int strips = rgz_max(rgz_blocks(g->m, MM_ROWS), 1), panels = rgz_max(rgz_blocks(g->n, GEMM_PANEL), 1);
+    const rgz_int wanted = rgz_min(EACH * n_threads, strips * panels),
+                  widest = rgz_max(rgz_blocks(g->n, GEMM_WIDTH), 1);
+    const rgz_int most = rgz_min(rgz_max(widest + n_threads, wanted), panels);
+    const double b_read = reads_in_place(g, g->n) ? 0.5 * g->n : g->n, work = (double)g->m * g->n / VLEN;
+    double least = INFINITY;
+    rgz_int across = panels, down = strips;
+    for (rgz_int columns = widest; columns <= most; columns++) {
+        const rgz_int rows = rgz_min(rgz_blocks(wanted, columns), strips), tiles = rows * columns;
+        const rgz_int turns = rgz_blocks(tiles, n_threads);
+        const double time = (work + columns * (double)g->m + rows * b_read) * turns / tiles;
+        if (tiles >= wanted && time < least) least = time, across = columns, down = rows;
     }
-    return tiles_of(g->m, g->n, rgz_blocks(strips, down) * MM_ROWS, rgz_blocks(panels, across) * GEMM_PANEL);
+    return tiles_of(g->m, g->n, MM_ROWS, GEMM_PANEL, down, across);
 }
 
 RGZ_INLINE tiling tile(const rgz_product *g, int n_threads) {
@@ -59,11 +61,28 @@ typedef struct {
     rgz_int row, col, rows, cols;
 } tile_place;
 
+/* Where part `index` of `parts` begins. */
+RGZ_INLINE rgz_int part_begin(rgz_int index, rgz_int parts, rgz_int size, rgz_int unit) {
+    return rgz_min(index * rgz_blocks(size, unit) / parts * unit, size);
+}
+
 RGZ_INLINE tile_place tile_at(const tiling *t, rgz_int index) {
-    tile_place p = {index / t->across * t->height, index % t->across * t->width, 0, 0};
-    p.rows = rgz_min(t->height, t->m - p.row);
-    p.cols = rgz_min(t->width, t->n - p.col);
+    const rgz_int i = index / t->across, j = index % t->across;
+    tile_place p = {part_begin(i, t->down, t->m, t->row_unit), part_begin(j, t->across, t->n, t->col_unit), 0, 0};
+    p.rows = part_begin(i + 1, t->down, t->m, t->row_unit) - p.row;
+    p.cols = part_begin(j + 1, t->across, t->n, t->col_unit) - p.col;
     return p;
+}
+
+/* A tile of c before the borrowed sgemm adds to it. */
+RGZ_INLINE void start_tile(float *c, rgz_int ldc, const float *bias, const float *residual, rgz_int rows,
+                           rgz_int cols) {
+    for (rgz_int r = 0; r < rows; r++)
+        RGZ_FOR_VECTORS (i, live, cols) {
+            vf v = residual ? vf_load_n(residual + r * ldc + i, live) : vf_zero();
+            if (bias) v = vf_add(v, vf_load_n(bias + i, live));
+            vf_store_n(c + r * ldc + i, v, live);
+        }
 }
 
 /* Tile `index` of a product, computed by this thread alone. */
@@ -82,7 +101,7 @@ RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int 
         return;
     }
     /* Adding to what is there costs sgemm no more than the zeroing that it would do itself. */
-    if (g.bias || g.residual) start_block(g.c, g.ldc, g.bias, g.residual, g.m, g.n);
+    if (g.bias || g.residual) start_tile(g.c, g.ldc, g.bias, g.residual, g.m, g.n);
     rgz_borrowed_gemm(&g, g.add || g.bias || g.residual);
 }
 
