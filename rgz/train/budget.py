@@ -13,9 +13,9 @@ from rgz.messages import tr
 from rgz.strict import parse_bytes
 from rgz.threads import resolve_threads
 from rgz.train.plan import TrainingPlan, plan_training
+from rgz.train.portions import ROWS, most_rows
 
 _SPARE = 1.03  # what the reports, the progress bar and the allocator take besides
-_FULL_ROWS = 1024  # rows of a batch below which its products no longer run at full speed
 
 
 def fit_plan(
@@ -66,7 +66,7 @@ def _choices(args: TrainingArguments) -> Iterator[tuple[int, bool]]:
     sizes = [args.batch_size]
     while sizes[-1] % 2 == 0:
         sizes.append(sizes[-1] // 2)
-    large = [size for size in sizes if size == sizes[0] or size * args.max_length >= _FULL_ROWS]
+    large = [size for size in sizes if size == sizes[0] or size * args.max_length >= ROWS]
     for some in (large, sizes[len(large) :]):
         if not args.gradient_checkpointing:
             yield from ((size, False) for size in some)
@@ -78,7 +78,7 @@ def _peak(model: Any, args: TrainingArguments, batch_size: int, recompute: bool)
     flat = model.weights.nbytes
     copies = 3 + (args.load_best_model_at_end or "best" in args.save_strategy)
     model.recompute(len(model.blocks) if recompute else 0)
-    rows = batch_size * args.max_length
+    rows = most_rows(batch_size * args.max_length, args.max_length)
     activations = model.planned_bytes(rows, rows, True, resolve_threads(args.n_threads))
     peak: float = _SPARE * (resident_bytes() + copies * flat + activations)
     return peak

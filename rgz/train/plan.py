@@ -233,6 +233,7 @@ def make_step(model: Any, args: TrainingArguments, plan_rows: int, plan_seqs: in
         n_threads=args.n_threads,
         plan_rows=plan_rows,
         plan_seqs=plan_seqs,
+        plan_length=args.max_length,
         seed=args.seed,
         gradient_checkpointing=args.gradient_checkpointing,
     )

@@ -18,6 +18,7 @@ from rgz.optim.adamw import AdamW, AdamWState
 from rgz.strict import need_instance
 from rgz.threads import resolve_threads, single_threaded_blas
 from rgz.train.interfaces import BatchLike
+from rgz.train.portions import Portion, most_rows, portions
 
 _STREAMS_PER_BATCH = 1 << 12
 _BATCHES_PER_UPDATE = 1 << 16
@@ -37,10 +38,11 @@ class TrainStep:
     optimizer : AdamW; its lr is used unless `update` is told another.
     max_grad_norm : the gradient of the mean loss is scaled down to this global L2 norm.
     dtype : "float32"; n_threads None: see rgz.threads.
-    plan_rows, plan_seqs : size the memory for batches this large now rather than as they come.
+    plan_rows, plan_seqs, plan_length : size the memory for batches this large, of sequences this long, now rather than
+        as they come.
     gradient_checkpointing : keep of each block its input only and compute the rest again in backward: the same bits,
         for less memory and about a third more time.
-    seed : of dropout. The masks are a function of (seed, update, micro-batch, layer, element).
+    seed : of dropout. The masks are a function of (seed, update, portion, layer, element).
     A non-finite gradient norm makes no update: gradients are dropped and the norm is returned as it is.
     """
 
@@ -53,6 +55,7 @@ class TrainStep:
         n_threads: int | None = None,
         plan_rows: int | None = None,
         plan_seqs: int | None = None,
+        plan_length: int | None = None,
         seed: int = 0,
         gradient_checkpointing: bool = False,
     ) -> None:
@@ -77,7 +80,10 @@ class TrainStep:
         self._gradients = model.layout.zeros()
         self._norm_scratch = np.empty(_kernels.squared_norm_scratch(model.layout.total))
         model.bind(self._gradients)
-        self._plan_size = (plan_rows, plan_seqs or plan_rows) if plan_rows else (0, 0)
+        self._plan_size = (0, 0)
+        if plan_rows:
+            rows = most_rows(plan_rows, plan_length or model.config.max_position_embeddings)
+            self._plan_size = rows, min(plan_seqs or rows, rows)
         model.recompute(len(model.blocks) if gradient_checkpointing else 0)
         if plan_rows:
             model.reserve(*self._plan_size, training=True, n_threads=self.n_threads)
@@ -93,12 +99,15 @@ class TrainStep:
         """Forward and backward: ADDS the gradient of the SUM of the token losses; returns that sum."""
         if self.model.gradients is not self._gradients:
             self.model.bind(self._gradients)
+        total = 0.0
         with single_threaded_blas():
-            p = self.model.prepare(batch.tokens, batch.cu_seqlens, training=True, n_threads=self.n_threads)
-            p.dropout_seed = self.seed
-            p.dropout_stream = (self.n_updates * _BATCHES_PER_UPDATE + self._micro) * _STREAMS_PER_BATCH
-            self._micro += 1
-            return self.model.loss_and_gradients(p, batch.targets)
+            for part in portions(batch):
+                p = self.model.prepare(part.tokens, part.cu_seqlens, training=True, n_threads=self.n_threads)
+                p.dropout_seed = self.seed
+                p.dropout_stream = (self.n_updates * _BATCHES_PER_UPDATE + self._micro) * _STREAMS_PER_BATCH
+                self._micro += 1
+                total += self.model.loss_and_gradients(p, part.targets)
+        return total
 
     def update(self, learning_rate: float, n_targets: int) -> float:
         """Divide the gradients by n_targets, clip, update, zero; returns the norm before clipping."""
@@ -127,8 +136,11 @@ class TrainStep:
     def evaluate(self, batch: BatchLike) -> float:
         """Sum of the token losses, without dropout or gradients."""
         with single_threaded_blas():
-            p = self.model.prepare(batch.tokens, batch.cu_seqlens, training=False, n_threads=self.n_threads)
-            return self.model.loss(p, batch.targets)
+            return sum(self._loss(part) for part in portions(batch))
+
+    def _loss(self, part: Portion) -> float:
+        p = self.model.prepare(part.tokens, part.cu_seqlens, training=False, n_threads=self.n_threads)
+        return self.model.loss(p, part.targets)
 
     # --- one whole update on raw ids ---
 
@@ -155,7 +167,7 @@ class TrainStep:
         n_targets = int(np.count_nonzero(targets >= 0))
         if n_targets == 0:
             raise RgzError(tr("the batch has nothing to predict: every sequence needs 2 tokens, or a label >= 0"))
-        total = self.accumulate(_Ragged(tokens, targets, cu_seqlens))
+        total = self.accumulate(Portion(tokens, targets, cu_seqlens))
         if not math.isfinite(total):  # never let a NaN loss with finite gradients through
             self.discard()
             return StepOutput(total / n_targets, math.nan, n_targets)
@@ -190,20 +202,6 @@ class TrainStep:
         rows, seqs = self._plan_size
         activations = self.model.planned_bytes(rows, seqs, True, self.n_threads) if rows else 0
         return {"parameters": flat, "gradients": flat, "optimizer": 2 * flat, "activations": activations}
-
-
-class _Ragged(NamedTuple):
-    tokens: Ints
-    targets: Ints
-    cu_seqlens: Ints
-
-    @property
-    def n_targets(self) -> int:
-        return int(np.count_nonzero(self.targets >= 0))
-
-    @property
-    def n_sequences(self) -> int:
-        return len(self.cu_seqlens) - 1
 
 
 def ragged_batch(

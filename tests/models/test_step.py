@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import rgz
-from rgz.train.step import TrainStep, _Ragged, ragged_batch
+from rgz.train.portions import ROWS, Portion, most_rows, portions
+from rgz.train.step import TrainStep, ragged_batch
 
 CONFIG = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, dropout=0.1)
 
@@ -112,7 +113,7 @@ def test_accumulated_micro_batches_equal_the_large_batch():
     config = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4)
     whole, parts = (rgz.TrainStep(rgz.Model(config)) for _ in range(2))
     out = whole(rows)
-    micro = [_Ragged(*ragged_batch(rows[i : i + 4], None, None, 300)) for i in range(0, 16, 4)]
+    micro = [Portion(*ragged_batch(rows[i : i + 4], None, None, 300)) for i in range(0, 16, 4)]
     targets = sum(b.n_targets for b in micro)
     total = sum(parts.accumulate(b) for b in micro)
     norm = parts.update(1e-3, targets)
@@ -120,6 +121,37 @@ def test_accumulated_micro_batches_equal_the_large_batch():
     assert total / targets == pytest.approx(out.loss, rel=1e-6)
     assert norm == pytest.approx(out.grad_norm, rel=1e-5)
     np.testing.assert_allclose(parts.model.weights, whole.model.weights, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "lengths", [[100] * 15, [100] * 16, [128] * 32, [1] * 5000, [4000], [3, 4000, 2000, 1, 1], list(range(1, 90))]
+)
+def test_portions_are_the_batch_in_whole_sequences_and_even(lengths):
+    tokens = np.arange(sum(lengths), dtype=np.int32)
+    cu_seqlens = np.cumsum([0, *lengths]).astype(np.int32)
+    parts = list(portions(Portion(tokens, tokens + 1, cu_seqlens)))
+    assert np.concatenate([p.tokens for p in parts]).tolist() == tokens.tolist()
+    assert np.concatenate([p.targets for p in parts]).tolist() == (tokens + 1).tolist()
+    assert [n for p in parts for n in np.diff(p.cu_seqlens).tolist()] == lengths
+    assert all(p.cu_seqlens[0] == 0 and p.cu_seqlens[-1] == len(p.tokens) for p in parts)
+    assert max(len(p.tokens) for p in parts) <= most_rows(len(tokens), max(lengths))
+    assert len(parts) == 1 or len(tokens) > 1.5 * ROWS
+    assert most_rows(len(tokens), max(lengths)) <= max(1.5 * ROWS, ROWS + 1.5 * max(lengths), len(tokens) / 2 + 1)
+
+
+def test_an_update_in_portions_is_that_of_the_whole_batch(monkeypatch):
+    rows = [np.random.default_rng(i).integers(0, 300, 5 + 3 * i) for i in range(16)]
+    config = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4)
+    whole = rgz.TrainStep(rgz.Model(config))
+    out = whole(rows)
+    monkeypatch.setattr("rgz.train.portions.ROWS", 64)
+    parts = rgz.TrainStep(rgz.Model(config))
+    again = parts(rows)
+    assert again.tokens == out.tokens
+    assert again.loss == pytest.approx(out.loss, rel=1e-6) and again.grad_norm == pytest.approx(out.grad_norm, rel=1e-5)
+    np.testing.assert_allclose(parts.model.weights, whole.model.weights, atol=2e-5)
+    batch = Portion(*ragged_batch(rows, None, None, 300))
+    assert parts.evaluate(batch) == pytest.approx(whole.evaluate(batch), rel=1e-4)
 
 
 def test_state_saved_and_loaded_goes_on_with_the_same_bits():

@@ -1,0 +1,61 @@
+"""A batch, cut into portions of whole sequences that are passed through the model one after the other.
+
+Gradients are sums over tokens, so an update from portions is that from the whole batch but for rounding. Portions of
+about ROWS rows need activations for that many only, and these stay nearer to the cores, while products still run at
+their full speed: benches/test_step.py, shape S, 3 % faster than 2,048 rows at once, M 2 % slower, a third of the memory
+of activations in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rgz.memory import Ints
+from rgz.train.interfaces import BatchLike
+
+ROWS = 1024
+
+
+class Portion(NamedTuple):
+    """tokens, targets (N,); cu_seqlens (S + 1,), see rgz.data.batches.Batch."""
+
+    tokens: Ints
+    targets: Ints
+    cu_seqlens: Ints
+
+    @property
+    def n_targets(self) -> int:
+        return int(np.count_nonzero(self.targets >= 0))
+
+    @property
+    def n_sequences(self) -> int:
+        return len(self.cu_seqlens) - 1
+
+
+def most_rows(rows: int, longest: int) -> int:
+    """Rows of the largest portion of a batch of `rows`, whose sequences have up to `longest`."""
+    count = _count(rows)
+    return rows if count == 1 else min(rows, -(-rows // count) + longest - 1)
+
+
+def portions(batch: BatchLike) -> Iterator[Portion]:
+    """The sequences of a batch in order, as many at a time as reach an even share of its rows."""
+    rows, count = len(batch.tokens), _count(len(batch.tokens))
+    if count == 1:
+        yield Portion(batch.tokens, batch.targets, batch.cu_seqlens)
+        return
+    first, last = 0, len(batch.cu_seqlens) - 1
+    while first < last:
+        begin = int(batch.cu_seqlens[first])
+        end = min(int(np.searchsorted(batch.cu_seqlens, begin - (-rows // count))), last)
+        part = slice(begin, int(batch.cu_seqlens[end]))
+        yield Portion(batch.tokens[part], batch.targets[part], batch.cu_seqlens[first : end + 1] - np.int32(begin))
+        first = end
+
+
+def _count(rows: int) -> int:
+    """Of even portions: ROWS each, or up to half as many again."""
+    return max(1, -(-rows // (ROWS + ROWS // 2)))
