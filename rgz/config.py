@@ -15,7 +15,7 @@ ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "swiglu")
 NORMS = ("layernorm", "rmsnorm")
 POSITIONS = ("rope", "learned", "sinusoidal", "none")
 DTYPES = ("float32", "bfloat16", "float16")
-SAVE_STRATEGIES = ("no", "steps", "epoch", "best", "last", "best+last")
+SAVE_STRATEGIES = ("no", "steps", "seconds", "epoch", "best", "last", "best+last", "best+steps", "best+epoch")
 REPORTERS = ("console", "jsonl")
 
 _ALIASES = {"gelu_new": "gelu_tanh"}  # the name that transformers gives to the tanh approximation
@@ -208,9 +208,11 @@ class TrainingArguments(Strict):
     max_time, save_seconds : seconds, or a text like "20m"; max_time counts one sitting, not the whole run.
     warmup_steps : updates, or below 1 (as a float) a share of all updates.
     eval_steps : None means once an epoch.
-    save_strategy : "steps" (every save_steps), "epoch", "best", "last", "best+last", "no"; all but the
-        last and "best" also save every save_seconds, and every one but "no" when interrupted.
-    save_total_limit : newest checkpoints kept, the best one besides; None keeps all.
+    save_strategy : "steps" (every save_steps), "seconds" (every save_seconds), "epoch", "best", "last", "no", or two of
+        them: "best+last", "best+steps", "best+epoch". All but "best" and "no" also save every save_seconds and at
+        the end, and all but "no" when interrupted.
+    save_total_limit : newest checkpoints kept, those of save_best_limit besides; None keeps all. "last" keeps one.
+    save_best_limit : checkpoints of the best evaluations kept, where save_strategy has "best".
     early_stopping_patience : evaluations without improvement of metric_for_best_model; None never stops.
     gradient_checkpointing : compute activations again in backward instead of keeping them: the same bits, less memory.
     max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay the same) and
@@ -249,6 +251,7 @@ class TrainingArguments(Strict):
     save_steps: int | None = None
     save_seconds: float | str | None = 300.0
     save_total_limit: int | None = 3
+    save_best_limit: int = 1
     early_stopping_patience: int | None = None
     early_stopping_min_delta: float = 0.0
     metric_for_best_model: str = "val_loss"
@@ -266,7 +269,7 @@ class TrainingArguments(Strict):
         if isinstance(self.report_to, str):
             object.__setattr__(self, "report_to", () if self.report_to == "none" else (self.report_to,))
         self.check_types()
-        for name in ("batch_size", "gradient_accumulation_steps", "max_length", "logging_steps"):
+        for name in ("batch_size", "gradient_accumulation_steps", "max_length", "logging_steps", "save_best_limit"):
             self.need(getattr(self, name) >= 1, name, ">= 1")
         for name in ("eval_steps", "save_steps", "save_total_limit", "n_threads"):
             self.need(getattr(self, name) is None or getattr(self, name) >= 1, name, ">= 1")
@@ -289,6 +292,9 @@ class TrainingArguments(Strict):
         for name in ("max_time", "save_seconds"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, parse_seconds(name, getattr(self, name)))
+        self.need(
+            self.save_strategy != "seconds" or self.save_seconds is not None, "save_seconds", tr("a time, like 5m")
+        )
         for reporter in self.report_to:
             if reporter not in REPORTERS:
                 raise unknown_name("report_to", reporter, REPORTERS)

@@ -24,6 +24,10 @@ class EarlyStopping(Callback):
     wait >= patience. Evaluations in the first `start_from_epoch` epochs do not count. With
     restore_best_weights the weights of the best *raw* value of the run (min_delta, baseline and start_from_epoch
     aside, unlike Keras) are put back however training ends. Every run counts anew, a resumed one goes on.
+
+    monitor : any metric that the run reports; one that it does not is refused before the first update.
+    verbose : 0 says only that it stops, 1 also each evaluation that did not improve.
+    best, best_epoch : the value that the next one must beat, and the epochs done when it came, parts included.
     """
 
     def __init__(
@@ -31,16 +35,23 @@ class EarlyStopping(Callback):
         monitor: str = "val_loss",
         min_delta: float = 0.0,
         patience: int = 0,
+        verbose: int = 0,
         mode: str = "auto",
         baseline: float | None = None,
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        if not isinstance(patience, int) or patience < 0:
-            raise RgzError(tr("{name} must be {wanted}, got {value}", name="patience", wanted=">= 0", value=patience))
+        for name, count in (("patience", patience), ("verbose", verbose), ("start_from_epoch", start_from_epoch)):
+            if not isinstance(count, int) or count < 0:
+                raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=">= 0", value=count))
+        for name, number in (("min_delta", min_delta), ("baseline", 0.0 if baseline is None else baseline)):
+            if not isinstance(number, int | float) or not math.isfinite(number):
+                wanted = tr("a finite number")
+                raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=repr(number)))
         self.monitor = monitor
         self.min_delta = abs(min_delta)
         self.patience = patience
+        self.verbose = verbose
         self.mode = resolve_mode(monitor, mode)
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
@@ -51,6 +62,7 @@ class EarlyStopping(Callback):
     def _reset(self) -> None:
         self.wait = 0
         self.best: float | None = None
+        self.best_epoch: float | None = None
         self.stopped_step: int | None = None
 
     def on_train_begin(self, trainer: Trainer, state: TrainerState) -> None:
@@ -64,15 +76,25 @@ class EarlyStopping(Callback):
     def on_evaluate(self, trainer: Trainer, state: TrainerState) -> None:
         if math.ceil(state.epoch) <= self.start_from_epoch:  # Keras counts epochs from 0
             return
-        if self.update(state.metrics[self.monitor]):
+        if self.update(state.metrics[self.monitor], state.epoch):
             self.stopped_step = state.step
             trainer.stop(self._reason())
+        elif self.verbose and self.wait:
+            trainer.say(
+                tr(
+                    "{monitor} has not improved for {wait} of {patience} evaluations ({best})",
+                    monitor=self.monitor,
+                    wait=self.wait,
+                    patience=self.patience,
+                    best=self._best(),
+                )
+            )
 
-    def update(self, value: float | None) -> bool:
-        """Take in one value; True when it is time to stop."""
+    def update(self, value: float | None, epoch: float | None = None) -> bool:
+        """Take in one value, measured after `epoch` epochs; True when it is time to stop."""
         self.wait += 1
         if is_better(value, self.best, self.mode, self.min_delta):
-            self.best = value
+            self.best, self.best_epoch = value, epoch
             if self.baseline is None or is_better(value, self.baseline, self.mode, self.min_delta):
                 self.wait = 0
             return False
@@ -83,22 +105,23 @@ class EarlyStopping(Callback):
 
     def _reason(self) -> str:
         return tr(
-            "early stopping: {monitor} has not improved for {wait} evaluations (best {best})",
+            "early stopping: {monitor} has not improved for {wait} evaluations ({best})",
             monitor=self.monitor,
             wait=self.wait,
-            best=f"{self.best:.4f}" if self.best is not None else "-",
+            best=self._best(),
         )
 
+    def _best(self) -> str:
+        if self.best is None or self.best_epoch is None:
+            return tr("there was no number yet")
+        return tr("best {best} after {epochs} epochs", best=f"{self.best:.4f}", epochs=f"{self.best_epoch:.4g}")
+
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "monitor": self.monitor,
-            "wait": self.wait,
-            "best": self.best,
-            "stopped_step": self.stopped_step,
-        }
+        names = ("monitor", "wait", "best", "best_epoch", "stopped_step")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         if values.get("monitor") == self.monitor:  # a resumed run may watch something else: then count anew
-            self.wait, self.best = values["wait"], values["best"]
+            self.wait, self.best, self.best_epoch = values["wait"], values["best"], values["best_epoch"]
             self.stopped_step = values["stopped_step"]
             self._resumed = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rgz.errors import RgzError
+from rgz.errors import RgzError, explained
 from rgz.messages import tr
 from rgz.train.interrupt import catch_interrupt
 from rgz.train.monitor import build_report, format_duration
@@ -22,7 +22,7 @@ class TrainingLoop:
     def __init__(self, trainer: Trainer) -> None:
         self._trainer, self._state, self._args = trainer, trainer.state, trainer.args
         self._updated = self._out_of_time = False  # one update at least, or a run with a short limit never moves
-        self._written = False
+        self._settled = False
 
     def run(self) -> None:
         """Raise what ended the run, if it did not end by itself, after everything that can be saved is saved."""
@@ -60,16 +60,16 @@ class TrainingLoop:
     def _at_boundary(self) -> None:
         """Evaluate, report, look at the clock and save, as far as due and not done yet for this step."""
         trainer, state, args = self._trainer, self._state, self._args
-        improved = False
+        among_best = False
         evaluate = state.step % trainer.plan.eval_every == 0 or state.step == state.max_steps
         if evaluate and state.step > state.last_eval_step:
-            improved = self._evaluate_and_report()
+            among_best = self._evaluate_and_report()
         elif state.step % args.logging_steps == 0 and state.step > state.last_log_step:
             self._report()
         if args.max_time is not None and self._updated and trainer.timer.elapsed() >= float(args.max_time):
             self._out_of_time = True
             trainer.stop(self._time_is_up(format_duration(float(args.max_time))))
-        if trainer.saver.due(improved):
+        if trainer.saver.due(among_best):
             self._save()
 
     def _time_is_up(self, limit: str) -> str:
@@ -83,7 +83,7 @@ class TrainingLoop:
         return run.resume_command() if run is not None else "-"
 
     def _evaluate_and_report(self) -> bool:
-        """Measure, report, keep the weights if they are the best yet (then True), tell the callbacks."""
+        """Measure, report, keep the weights if they are the best yet, tell the callbacks; True if among the best."""
         trainer, state = self._trainer, self._state
         measured = trainer.evaluate() if trainer.has_validation else {}
         trainer.timer.evaluation_done()
@@ -93,11 +93,11 @@ class TrainingLoop:
         if (loss := state.since_evaluation.mean) is not None:
             state.metrics.update(loss=loss, perplexity=perplexity(loss))
         state.since_evaluation.clear()
-        improved = False
+        among_best = False
         if (best := trainer.best) is not None:
-            improved = best.offer(state.metrics[best.monitor], state.step, trainer.model.parameters())
+            among_best = best.offer(state.metrics[best.monitor], state.step, trainer.model.parameters())
         trainer.fire("on_evaluate")
-        return improved
+        return among_best
 
     def _report(self, measured: Mapping[str, float] | None = None) -> None:
         trainer, state = self._trainer, self._state
@@ -148,9 +148,17 @@ class TrainingLoop:
 
     def _settle(self, failed: bool = False) -> None:
         """Put the best weights back and write them; after a failure only those known to be good."""
-        trainer = self._trainer
+        trainer, state = self._trainer, self._state
         restored = trainer.restore_best()
-        if trainer.run is None or self._written or not (restored or (not failed and self._state.step > 0)):
+        if self._settled:  # or at least tried: what failed once is not tried again while giving up
             return
-        self._written = True  # or at least tried: what failed once is not tried again while giving up
-        trainer.model.save_pretrained(trainer.run.path)
+        self._settled = True
+        if restored and trainer.best is not None and trainer.best.step != state.step:
+            monitor, step, value = trainer.best.monitor, trainer.best.step, f"{trainer.best.value:.4f}"
+            trainer.say(
+                tr("the weights are those of step {step}: {monitor} {value}", step=step, monitor=monitor, value=value)
+            )
+        if trainer.run is not None and (restored or (not failed and state.step > 0)):
+            remedy = tr("make room, then go on with: {command}", command=self._resume)
+            with explained(remedy=remedy if trainer.saver.last_step else ""):
+                trainer.model.save_pretrained(trainer.run.path)

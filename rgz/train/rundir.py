@@ -53,6 +53,14 @@ class RunDirectory:
         Leaves nothing behind: folders are made when training starts.
         """
         if self.holds_a_run() and not (overwrite or resume):
+            if not (self.path / ARGUMENTS).exists():  # a start that was killed, or a model from elsewhere
+                raise RgzError(
+                    tr(
+                        "{path} holds files of a run, but none that could go on; throw them away with --overwrite, "
+                        "or choose another folder with -o",
+                        path=self.path,
+                    )
+                )
             raise RgzError(
                 tr(
                     "{path} already holds a run; go on with it: rgz resume {quoted}, "
@@ -73,8 +81,9 @@ class RunDirectory:
                 )
             )
         try:
-            # Only trying tells: permission bits say nothing to root, on read-only mounts and on Windows.
-            os.rmdir(tempfile.mkdtemp(prefix=".rgz-", dir=nearest))
+            # Only trying tells: permission bits say nothing to root, on read-only mounts and on Windows. A nameless
+            # file, so that nothing stays even of a process that is killed here.
+            tempfile.TemporaryFile(dir=nearest).close()
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -130,6 +139,7 @@ class RunDirectory:
                 folder.rmdir()
 
     def _clear(self) -> None:
+        (self.path / ARGUMENTS).unlink(missing_ok=True)  # the first to go: nobody resumes what is half thrown away
         for checkpoint in self.checkpoints():
             shutil.rmtree(checkpoint)
         for name in _FILES:
@@ -191,9 +201,22 @@ class RunDirectory:
     def cut_history(self, count: int) -> int:
         """Keep `count` lines (later ones will be written again); return how many there were of those."""
         lines = self._history_lines(count)
-        with atomic_writer(self.path / METRICS) as file:
-            file.writelines(lines)
+        try:
+            with atomic_writer(self.path / METRICS) as file:
+                file.writelines(lines)
+        except OSError as error:
+            raise self._cannot_write(error) from error
         return len(lines)
+
+    def sync_history(self) -> None:
+        """Have the disk hold all of metrics.jsonl, if there is one."""
+        try:
+            with open(self.path / METRICS, "rb+") as file:
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise self._cannot_write(error) from error
 
     def resume_command(self) -> str:
         return f"rgz resume {shlex.quote(str(self.path))}"

@@ -133,6 +133,7 @@ class Trainer:
         if self.run is not None:
             self.run.start(self.model.config, self.tokenizer, self.args, self._run_info, fresh=not in_place)
             self.state.log_history = self.run.read_history(self.state.n_reports) if in_place else []
+            self.saver.tidy()
         for reporter in self._reporters:
             reporter.on_train_begin(self, self.state)
         if self.state.step >= self.state.max_steps:
@@ -149,14 +150,14 @@ class Trainer:
         for callback in self.callbacks:
             if _wants_best(callback):
                 check_monitor(callback.monitor, self)
-                return BestWeights(callback.monitor, callback.mode)
+                return BestWeights(callback.monitor, callback.mode, self.args.save_best_limit)
         monitor = self.args.metric_for_best_model
         if "best" not in self.args.save_strategy and (
             not self.args.load_best_model_at_end or (monitor in VALIDATION_METRICS and not self.has_validation)
         ):
             return None
         check_monitor(monitor, self)
-        return BestWeights(monitor)
+        return BestWeights(monitor, keep=self.args.save_best_limit)
 
     def restore_best(self) -> bool:
         """Put the best weights back, if somebody wants that and there are any."""
