@@ -82,23 +82,27 @@ def save_checkpoint(
             shutil.rmtree(aside, ignore_errors=True)
             raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        if older := run.checkpoints():
-            text = tr(
-                "cannot write {path}: {reason}; make room, then go on from {left}: {command}",
-                path=final,
-                reason=reason,
-                left=older[0].name,
-                command=run.resume_command(),
-            )
-        else:
-            text = tr(
-                "cannot write {path}: {reason}; there is no earlier checkpoint: make room, then begin again",
-                path=final,
-                reason=reason,
-            )
-        raise RgzError(text) from error
+        raise _cannot_save(run, final, error) from error
     return final
+
+
+def _cannot_save(run: RunDirectory, path: Path, error: OSError) -> RgzError:
+    reason = error.strerror or str(error)
+    if older := run.checkpoints():
+        text = tr(
+            "cannot write {path}: {reason}; make room, then go on from {left}: {command}",
+            path=path,
+            reason=reason,
+            left=older[0].name,
+            command=run.resume_command(),
+        )
+    else:
+        text = tr(
+            "cannot write {path}: {reason}; there is no earlier checkpoint: make room, then begin again",
+            path=path,
+            reason=reason,
+        )
+    return RgzError(text)
 
 
 def _put_in_place(aside: Path, final: Path) -> None:
@@ -201,5 +205,8 @@ def prune(
             kept += 1
         elif step not in guarded:
             doomed = path.with_name(f".{path.name}.{os.getpid()}.old")  # never half a checkpoint under its name
-            os.rename(path, doomed)
-            shutil.rmtree(doomed)
+            try:
+                os.rename(path, doomed)
+                shutil.rmtree(doomed)
+            except OSError as error:
+                raise _cannot_save(run, path, error) from error

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.train.callbacks import Callback
-from rgz.train.rundir import METRICS, RunDirectory
+from rgz.train.rundir import RunDirectory
 from rgz.train.state import TrainerState, perplexity
 
 if TYPE_CHECKING:
@@ -144,30 +142,13 @@ class ConsoleReporter(Callback):
 
 
 class JsonlReporter(Callback):
-    """metrics.jsonl, one report a line, on the disk before the checkpoint that counts it is announced."""
+    """metrics.jsonl, one report a line."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
-        self._file: TextIO | None = None
 
     def on_train_begin(self, trainer: Trainer, state: TrainerState) -> None:
         state.n_reports = self._run.cut_history(state.n_reports)
-        self._file = open(self._run.path / METRICS, "a", encoding="utf-8", newline="\n")  # noqa: SIM115
 
     def on_log(self, trainer: Trainer, state: TrainerState) -> None:
-        assert self._file is not None
-        try:
-            self._file.write(to_json(state.log_history[-1]) + "\n")
-            self._file.flush()
-        except OSError as error:
-            path, reason = self._run.path / METRICS, error.strerror or str(error)
-            raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=reason)) from error
-
-    def on_save(self, trainer: Trainer, state: TrainerState) -> None:
-        if self._file is not None:
-            os.fsync(self._file.fileno())
-
-    def on_train_end(self, trainer: Trainer, state: TrainerState) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._run.append_history(to_json(state.log_history[-1]))

@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ class RunDirectory:
         reason = error.strerror or str(error)
         return RgzError(
             tr(
-                "cannot write to {path}: {reason}; choose another folder with -o",
+                "cannot write to {path}: {reason}; make that possible, or choose another folder with -o",
                 path=self.path,
                 reason=reason,
             )
@@ -201,22 +201,31 @@ class RunDirectory:
     def cut_history(self, count: int) -> int:
         """Keep `count` lines (later ones will be written again); return how many there were of those."""
         lines = self._history_lines(count)
-        try:
-            with atomic_writer(self.path / METRICS) as file:
-                file.writelines(lines)
-        except OSError as error:
-            raise self._cannot_write(error) from error
+        with self._writing(METRICS), atomic_writer(self.path / METRICS) as file:
+            file.writelines(lines)
         return len(lines)
+
+    def append_history(self, line: str) -> None:
+        """Add a report; an error shows here and not when the file is closed much later."""
+        with self._writing(METRICS), open(self.path / METRICS, "ab") as file:
+            file.write(line.encode() + b"\n")
 
     def sync_history(self) -> None:
         """Have the disk hold all of metrics.jsonl, if there is one."""
-        try:
-            with open(self.path / METRICS, "rb+") as file:
+        if (self.path / METRICS).exists():
+            with self._writing(METRICS), open(self.path / METRICS, "rb+") as file:
                 os.fsync(file.fileno())
-        except FileNotFoundError:
-            pass
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise self._cannot_write(error) from error
+            path, reason, command = self.path / name, error.strerror or str(error), self.resume_command()
+            text = tr(
+                "cannot write {path}: {reason}; make room, then: {command}", path=path, reason=reason, command=command
+            )
+            raise RgzError(text) from error
 
     def resume_command(self) -> str:
         return f"rgz resume {shlex.quote(str(self.path))}"
