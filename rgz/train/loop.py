@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rgz.errors import RgzError, explained
@@ -128,16 +128,11 @@ class TrainingLoop:
         trainer = self._trainer
         trainer.exception = error
         interrupted, torn = isinstance(error, KeyboardInterrupt), trainer.updater.mid_update
-        try:
-            if interrupted and torn:
-                trainer.say(tr("stopped in the middle of an update: no checkpoint of this step is written"))
-            elif interrupted and trainer.saver.due_at_end(interrupted=True):
-                self._save()
-            self._settle(failed=not interrupted or torn)
-        except (OSError, RgzError) as second:
-            trainer.say(str(second))
-        except KeyboardInterrupt:
-            trainer.say(tr("interrupted again: no checkpoint of this step is written"))
+        if interrupted and torn:
+            trainer.say(tr("stopped in the middle of an update: no checkpoint of this step is written"))
+        elif interrupted and trainer.saver.due_at_end(interrupted=True):
+            self._attempt(self._save, tr("interrupted again: no checkpoint of this step is written"))
+        self._attempt(lambda: self._settle(failed=not interrupted or torn), tr("interrupted again"))
         try:
             trainer.fire("on_exception")
         finally:
@@ -145,6 +140,16 @@ class TrainingLoop:
             if interrupted and trainer.saver.enabled:
                 step, command = self._state.step, self._resume
                 trainer.say(tr("interrupted at step {step}; go on with: {command}", step=step, command=command))
+
+    def _attempt(self, write: Callable[[], None], given_up: str) -> None:
+        """Write; what goes wrong is said. One more Ctrl-C gives this up, and all further writing."""
+        try:
+            write()
+        except (OSError, RgzError) as error:
+            self._trainer.say(str(error))
+        except KeyboardInterrupt:
+            self._settled = True
+            self._trainer.say(given_up)
 
     def _settle(self, failed: bool = False) -> None:
         """Put the best weights back and write them; after a failure only those known to be good."""
