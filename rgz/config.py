@@ -15,6 +15,7 @@ ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "swiglu")
 NORMS = ("layernorm", "rmsnorm")
 POSITIONS = ("rope", "learned", "sinusoidal", "none")
 DTYPES = ("float32", "bfloat16", "float16")
+LR_INTERVALS = ("step", "epoch")
 SAVE_STRATEGIES = ("no", "steps", "epoch", "best", "last", "best+last")
 REPORTERS = ("console", "jsonl")
 
@@ -206,6 +207,7 @@ class TrainingArguments(Strict):
     output_dir : the run directory; None writes nothing.
     max_steps : overrides num_train_epochs when > 0.
     max_time, save_seconds : seconds, or a text like "20m"; max_time counts one sitting, not the whole run.
+    lr_scheduler_interval : "step", or "epoch": the learning rate moves between epochs, warmup_steps counts them.
     warmup_steps : updates, or below 1 (as a float) a share of all updates.
     eval_steps : None means once an epoch.
     save_strategy : "steps" (every save_steps), "epoch", "best", "last", "best+last", "no"; all but the
@@ -230,6 +232,7 @@ class TrainingArguments(Strict):
     learning_rate: float = 1e-3
     lr_scheduler_type: str = "cosine"
     lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict)
+    lr_scheduler_interval: str = "step"
     warmup_steps: int | float = 0.05
     min_lr_ratio: float = 0.01
     weight_decay: float = 0.1
@@ -285,6 +288,7 @@ class TrainingArguments(Strict):
         self.need(self.max_steps == -1 or self.max_steps >= 1, "max_steps", ">= 1, -1")
         self.need(0 < self.num_train_epochs < math.inf, "num_train_epochs", "> 0")
         self.one_of("dtype", DTYPES)
+        self.one_of("lr_scheduler_interval", LR_INTERVALS)
         self.one_of("save_strategy", SAVE_STRATEGIES)
         for name in ("max_time", "save_seconds"):
             if getattr(self, name) is not None:

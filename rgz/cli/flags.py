@@ -14,6 +14,7 @@ from rgz.cli.command import Flag
 from rgz.config import (
     ACTIVATIONS,
     DTYPES,
+    LR_INTERVALS,
     NORMS,
     POSITIONS,
     REPORTERS,
@@ -29,6 +30,7 @@ from rgz.strict import unknown_name
 CHOICES = {
     "dtype": DTYPES,
     "hidden_act": ACTIVATIONS,
+    "lr_scheduler_interval": LR_INTERVALS,
     "lr_scheduler_type": tuple(SCHEDULES),
     "norm": NORMS,
     "position": POSITIONS,
@@ -51,6 +53,7 @@ def training_helps() -> dict[str, str]:
         "learning_rate": tr("highest learning rate"),
         "lr_scheduler_type": tr("course of the learning rate"),
         "lr_scheduler_kwargs": tr("its further settings: cycles=3, or JSON"),
+        "lr_scheduler_interval": tr("when it moves, and what warmup counts"),
         "warmup_steps": tr("updates of warmup, or below 1 a share of all"),
         "min_lr_ratio": tr("last learning rate as a share of the highest"),
         "weight_decay": tr("weight decay of AdamW"),

@@ -19,8 +19,7 @@ from rgz.cli.flags import CHOSEN, plain_value, read_config
 from rgz.config import ModelConfig, TrainingArguments
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.schedules import SCHEDULES
-from rgz.strict import unknown_name
+from rgz.schedules import schedule_type
 
 if TYPE_CHECKING:
     from rgz.data import Dataset
@@ -218,8 +217,7 @@ def refuse_unusable(output_dir: str, overwrite: bool) -> None:
 def check_early(training: Mapping[str, Any]) -> TrainingArguments:
     """The arguments as given, so that a wrong value does not wait for the text to be read."""
     draft = TrainingArguments.from_dict(training)
-    if draft.lr_scheduler_type not in SCHEDULES:
-        raise unknown_name(tr("schedule"), draft.lr_scheduler_type, SCHEDULES)
+    schedule_type(draft.lr_scheduler_type)  # refuses an unknown one
     return draft
 
 

@@ -76,6 +76,7 @@ class Saver:
         content = {
             "trainer": state.to_dict(),
             "n_updates": trainer.step.n_updates,
+            "schedule": trainer.plan.schedule.state_dict(),
             "best": None if best is None else {"monitor": best.monitor, "value": best.value, "step": best.step},
             "callbacks": {name: callback.state_dict() for name, callback in _named(trainer.callbacks)},
             "identity": trainer.plan.identity,
@@ -102,6 +103,7 @@ class Saver:
         optimizer = trainer.step.state_tensors()
         load_into(checkpoint.path / OPTIMIZER, optimizer)
         trainer.step.load_state(optimizer, saved["n_updates"])
+        trainer.plan.schedule.load_state_dict(saved.get("schedule", {}))  # earlier versions had none with a state
         best = trainer.best
         if best is not None and saved["best"] and saved["best"]["monitor"] == best.monitor:
             best.value, best.step = saved["best"]["value"], saved["best"]["step"]

@@ -122,6 +122,9 @@ class Trainer:
             self.say(notice)
         self.step = self._step_factory(self.model, self.args, plan.max_rows, plan.max_seqs)
         self.best = self._best_keeper()
+        if plan.schedule.watches is not None:
+            check_monitor(plan.schedule.watches, self)
+        plan.schedule.load_state_dict({})
         self.saver = Saver(self)
         self.state = TrainerState() if checkpoint is None else self.saver.load(checkpoint, in_place)
         if checkpoint is not None and (changed := changed_arguments(checkpoint, self.args)):
@@ -229,6 +232,8 @@ class Trainer:
         improved = False
         if self.best is not None:
             improved = self.best.offer(state.metrics[self.best.monitor], state.step, self.model.parameters())
+        if (watched := self.plan.schedule.watches) is not None:
+            self.plan.schedule.observe(state.metrics[watched])
         self._fire("on_evaluate")
         return improved
 
