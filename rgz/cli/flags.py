@@ -145,9 +145,16 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]
                 assert isinstance(value, dict)  # JSON that begins with { is nothing else
                 return value
             pairs = [part.split("=", 1) for part in text.split(",") if part.strip()]
-            return {key.strip(): json.loads(number) for key, number in pairs}
+            return {key.strip(): _number_or_text(value.strip()) for key, value in pairs}
         except (ValueError, RecursionError):
-            self.fail(tr("must be name=number,... or JSON, got '{value}'", value=text), param, ctx)
+            self.fail(tr("must be name=value,... or JSON, got '{value}'", value=text), param, ctx)
+
+
+def _number_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 class AtLeast(click.ParamType):  # type: ignore[type-arg]

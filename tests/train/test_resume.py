@@ -35,15 +35,15 @@ def uninterrupted(make_trainer, tmp_path):
     return trainer, history
 
 
-def check_same(trainer, history, whole, whole_history):
+def check_same(trainer, history, whole, whole_history, last=24):
     np.testing.assert_array_equal(trainer.model.table, whole.model.table)
     np.testing.assert_array_equal(trainer.step.momentum, whole.step.momentum)
     assert untimed(history) == untimed(whole_history)
     assert untimed(trainer.run.read_history()) == untimed(whole_history)
     for name in (
         "model.safetensors",
-        "checkpoint-24/model.safetensors",
-        "checkpoint-24/optimizer.safetensors",
+        f"checkpoint-{last}/model.safetensors",
+        f"checkpoint-{last}/optimizer.safetensors",
     ):
         assert (trainer.run.path / name).read_bytes() == (whole.run.path / name).read_bytes()
 
