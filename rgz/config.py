@@ -17,7 +17,7 @@ POSITIONS = ("rope", "learned", "sinusoidal", "none")
 DTYPES = ("float32", "bfloat16", "float16")
 LR_INTERVALS = ("step", "epoch")
 SAVE_STRATEGIES = ("no", "steps", "epoch", "best", "last", "best+last")
-REPORTERS = ("console", "jsonl")
+REPORTERS = ("console", "jsonl", "csv", "tensorboard")
 
 _ALIASES = {"gelu_new": "gelu_tanh"}  # the name that transformers gives to the tanh approximation
 
@@ -218,7 +218,9 @@ class TrainingArguments(Strict):
     max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay the same) and
         activations recomputed until the whole process stays below it.
     mask_prompts : the loss counts the answers of chats only.
-    report_to : "console", "jsonl", both or none of them; a single one, or "none", may be a plain text.
+    report_to : "console", "jsonl" (metrics.jsonl), "csv" (metrics.csv), "tensorboard" (its extra), some or none of
+        them; a single one, or "none", may be a plain text.
+    samples : the model continues a text at each evaluation, on the console: sample_prompt, or beginnings of documents.
     overwrite : a run that output_dir already holds is thrown away.
     """
 
@@ -261,6 +263,8 @@ class TrainingArguments(Strict):
     seed: int = 0
     n_threads: int | None = None
     report_to: tuple[str, ...] = ("console", "jsonl")
+    samples: bool = True
+    sample_prompt: str | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:

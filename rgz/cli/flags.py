@@ -82,6 +82,8 @@ def training_helps() -> dict[str, str]:
         "seed": tr("of order, first weights and dropout"),
         "n_threads": tr("threads; none: the physical cores"),
         "report_to": tr("where reports go, separated by commas"),
+        "samples": tr("let the model continue a text at each evaluation"),
+        "sample_prompt": tr("the text that it continues; none: beginnings of documents"),
     }
 
 

@@ -163,14 +163,12 @@ def run_info(command: str, data: Sequence[str], validation: Sequence[str], **mor
 def make_trainer(
     model: Model, tokenizer: Tokenizer, texts: Texts, args: TrainingArguments, info: Mapping[str, Any]
 ) -> Trainer:
-    """A Trainer with the samples of the command line; validation is that of `texts`, none other."""
-    from rgz.cli.samples import Samples
+    """A Trainer whose validation is that of `texts`, none other."""
     from rgz.train import Trainer
 
     if texts.val is None:
         args = dataclasses.replace(args, validation_split=0.0)
-    samples = Samples(texts.val or texts.train, chat=args.mask_prompts)
-    return Trainer(model, tokenizer, texts.train, texts.val, args, [samples], run_info=info)
+    return Trainer(model, tokenizer, texts.train, texts.val, args, run_info=info)
 
 
 def train_or_plan(trainer: Trainer, texts: Texts, *, dry_run: bool, chosen: Sequence[str] = ()) -> None:

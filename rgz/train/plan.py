@@ -53,6 +53,13 @@ class TrainingPlan:
     def max_seqs(self) -> int:
         return max(batches.max_seqs for batches in (self.batches, self.val_batches) if batches is not None)
 
+    @property
+    def evaluation_steps(self) -> float:
+        """About how many updates an evaluation takes as long as: a target's forward pass is a third of its work."""
+        if self.val is None:
+            return 0.0
+        return self.updates_per_epoch * self.val.n_targets / max(self.train.n_targets, 1) / 3
+
     def evaluations_left(self, step: int) -> int:
         done = step // self.eval_every
         return -(-self.max_steps // self.eval_every) - done if step < self.max_steps else 0

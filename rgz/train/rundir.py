@@ -22,10 +22,12 @@ CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 ARGUMENTS = "training_args.json"
 METRICS = "metrics.jsonl"
+METRICS_CSV = "metrics.csv"
+TENSORBOARD = "tensorboard"
 WEIGHTS = "model.safetensors"
 CHECKPOINT_PREFIX = "checkpoint-"
 _DATA = ("data", "validation_data")
-_FILES = (CONFIG, TOKENIZER, ARGUMENTS, METRICS, WEIGHTS)
+_FILES = (CONFIG, TOKENIZER, ARGUMENTS, METRICS, METRICS_CSV, WEIGHTS)
 
 
 class RunDirectory:
@@ -134,6 +136,8 @@ class RunDirectory:
             shutil.rmtree(checkpoint)
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
+        if (self.path / TENSORBOARD).is_dir():
+            shutil.rmtree(self.path / TENSORBOARD)
 
     def remove_leftovers(self) -> None:
         """Folders and files aside of a process that was killed while it wrote."""

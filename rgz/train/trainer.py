@@ -16,14 +16,17 @@ from rgz.train.callbacks import VALIDATION_METRICS, BestWeights, Callback, Early
 from rgz.train.evaluation import mean_loss
 from rgz.train.interfaces import ModelLike, PathLike, StepFactory, StepLike
 from rgz.train.interrupt import InterruptRequest, catch_interrupt
-from rgz.train.monitor import ConsoleReporter, JsonlReporter, build_report, format_duration
+from rgz.train.monitor import ConsoleReporter, build_report, format_duration
 from rgz.train.plan import TrainingPlan, make_step, plan_training
+from rgz.train.reporters import file_reporters
 from rgz.train.rundir import RunDirectory
+from rgz.train.samples import Samples
 from rgz.train.saving import Saver, changed_arguments, find_checkpoint
 from rgz.train.state import TrainerState, perplexity
 from rgz.train.timer import Clock, Timer
 from rgz.train.update import Updater, describe_skip, refuse_to_go_on
 from rgz.train.verdict import verdicts
+from rgz.train.watch import Watch
 
 _TRAINING_METRICS = (
     "loss", "perplexity", "learning_rate", "grad_norm", "tokens_per_second", "samples_per_second",
@@ -62,6 +65,8 @@ class Trainer:
         if (patience := self.args.early_stopping_patience) is not None:
             stopping = EarlyStopping(self.args.metric_for_best_model, self.args.early_stopping_min_delta, patience)
             self.callbacks.insert(0, stopping)
+        self._watch = Watch()
+        self.callbacks.append(self._watch)
         self.run = RunDirectory(self.args.output_dir) if self.args.output_dir is not None else None
         self.state = TrainerState()
         self.best: BestWeights | None = None
@@ -76,9 +81,11 @@ class Trainer:
         self._step_factory = step_factory
         self._clock = clock
         self._console = ConsoleReporter(stream)
-        self._reporters: list[Callback] = [self._console] if "console" in self.args.report_to else []
-        if self.run is not None and "jsonl" in self.args.report_to:
-            self._reporters.insert(0, JsonlReporter(self.run))
+        self._reporters = file_reporters(self.args.report_to, self.run)
+        if "console" in self.args.report_to:
+            self._reporters.append(self._console)
+            if self.args.samples and hasattr(model, "generate"):
+                self._reporters.append(Samples())
         self._interrupt = InterruptRequest()
 
     def say(self, text: str) -> None:
@@ -173,7 +180,9 @@ class Trainer:
             self._fire("on_train_end")
         if self.state.stop_reason:
             self.say(self.state.stop_reason)
-        for sentence in verdicts(self.state.log_history, self.state.skipped_updates):
+        for sentence in verdicts(
+            self.state.log_history, self.state.skipped_updates, self._watch.spikes, self._watch.worst
+        ):
             self.say(sentence)
 
     def _loop(self) -> None:
@@ -186,7 +195,7 @@ class Trainer:
             self._updated = True
             self.timer.step_done(done.n_tokens, done.n_sequences)
             if not done.finite:
-                self.say(describe_skip(state))
+                self.say(describe_skip(state, done))
                 refuse_to_go_on(state, self.run.checkpoints() if self.run is not None else [])
             self._fire("on_step_end")
             if state.at_epoch_end:
@@ -235,6 +244,7 @@ class Trainer:
         if (watched := self.plan.schedule.watches) is not None:
             self.plan.schedule.observe(state.metrics[watched])
         self._fire("on_evaluate")
+        self.timer.evaluation_told()
         return improved
 
     def evaluate(self) -> dict[str, float]:
@@ -255,7 +265,8 @@ class Trainer:
     def eta_seconds(self) -> float | None:
         """Seconds until the last step or the time limit, whichever comes first."""
         state = self.state
-        eta = self.timer.eta(state.max_steps - state.step, self.plan.evaluations_left(state.step))
+        plan = self.plan
+        eta = self.timer.eta(state.max_steps - state.step, plan.evaluations_left(state.step), plan.evaluation_steps)
         if eta is None or self.args.max_time is None:
             return eta
         return max(0.0, min(eta, float(self.args.max_time) - self.timer.elapsed()))
