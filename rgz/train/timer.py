@@ -18,6 +18,8 @@ class Timer:
         self._clock = clock
         self._started = self._mark = clock()
         self._pace = self._other = self._evaluation = 0.0  # seconds a step, and seconds
+        self._told = 0.0  # seconds that followed evaluations
+        self._telling = False
         self._steps = self._evaluations = 0
         self._window = [0.0, 0, 0]  # seconds, tokens, sequences since the last report
         self.last_save = self._started
@@ -46,10 +48,12 @@ class Timer:
     def evaluation_done(self) -> None:
         self._evaluation += self._lap()
         self._evaluations += 1
+        self._telling = True
 
     def evaluation_told(self) -> None:
-        """What followed an evaluation, such as a sample of text, is part of its time."""
-        self._evaluation += self._lap()
+        """What followed an evaluation, such as a sample of text, takes time at each of them too."""
+        self._told += self._lap()
+        self._telling = False
 
     def save_done(self) -> None:
         self.other_done()
@@ -71,7 +75,10 @@ class Timer:
         """
         if self._steps == 0:
             return None
-        an_evaluation = evaluation_steps * self._pace
-        if self._evaluations:
-            an_evaluation = self._evaluation / self._evaluations
-        return steps_left * (self._pace + self._other / self._steps) + evaluations_left * an_evaluation
+        eta = steps_left * (self._pace + self._other / self._steps)
+        if not self._evaluations:
+            return eta + evaluations_left * evaluation_steps * self._pace
+        told = self._told / max(self._evaluations - self._telling, 1)
+        if self._telling and steps_left:
+            eta += told  # of the evaluation that is being told
+        return eta + evaluations_left * (self._evaluation / self._evaluations + told)

@@ -66,7 +66,7 @@ class Trainer:
             stopping = EarlyStopping(self.args.metric_for_best_model, self.args.early_stopping_min_delta, patience)
             self.callbacks.insert(0, stopping)
         self._watch = Watch()
-        self.callbacks.append(self._watch)
+        self.callbacks.insert(0, self._watch)
         self.run = RunDirectory(self.args.output_dir) if self.args.output_dir is not None else None
         self.state = TrainerState()
         self.best: BestWeights | None = None

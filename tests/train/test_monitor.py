@@ -22,7 +22,8 @@ def language(monkeypatch):
 
 def test_the_line_of_the_guide():
     assert format_report(REPORT, 500) == (
-        "[  1/500] Loss 4.1234 | PPL 61.77 | LR 0.001000 | Grad 1.2345 | Speed 123.4 samples/s | 4,567 tokens/s | ETA 1m23s"
+        "[  1/500] Loss 4.1234 | PPL 61.77 | LR 0.001000 | Grad 1.2345 | "
+        "Speed 123.4 samples/s | 4,567 tokens/s | ETA 1m23s"
     )
 
 

@@ -117,7 +117,7 @@ def test_early_stopping_goes_on_counting_after_a_resume(make_trainer):
     trainer = make_trainer(val=validation(), callbacks=[stopping(), InterruptAt(last)], **SETTINGS)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
-    assert trainer.callbacks[0].wait == 1
+    assert trainer.callbacks[1].wait == 1
     trainer = make_trainer(val=validation(), callbacks=[stopping()], **SETTINGS)
     assert untimed(trainer.train(resume_from_checkpoint=True)) == expected
     np.testing.assert_array_equal(trainer.model.table, whole.model.table)
