@@ -15,8 +15,9 @@ ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "swiglu")
 NORMS = ("layernorm", "rmsnorm")
 POSITIONS = ("rope", "learned", "sinusoidal", "none")
 DTYPES = ("float32", "bfloat16", "float16")
+LR_INTERVALS = ("step", "epoch")
 SAVE_STRATEGIES = ("no", "steps", "seconds", "epoch", "best", "last", "best+last", "best+steps", "best+epoch")
-REPORTERS = ("console", "jsonl")
+REPORTERS = ("console", "jsonl", "csv", "tensorboard")
 
 _ALIASES = {"gelu_new": "gelu_tanh"}  # the name that transformers gives to the tanh approximation
 
@@ -206,6 +207,7 @@ class TrainingArguments(Strict):
     output_dir : the run directory; None writes nothing.
     max_steps : overrides num_train_epochs when > 0.
     max_time, save_seconds : seconds, or a text like "20m"; max_time counts one sitting, not the whole run.
+    lr_scheduler_interval : "step", or "epoch": the learning rate moves between epochs, warmup_steps counts them.
     warmup_steps : updates, or below 1 (as a float) a share of all updates.
     eval_steps : None means once an epoch.
     save_strategy : "steps" (every save_steps), "seconds" (every save_seconds), "epoch", "best", "last", "no", or two of
@@ -218,7 +220,9 @@ class TrainingArguments(Strict):
     max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay the same) and
         activations recomputed until the whole process stays below it.
     mask_prompts : the loss counts the answers of chats only.
-    report_to : "console", "jsonl", both or none of them; a single one, or "none", may be a plain text.
+    report_to : "console", "jsonl" (metrics.jsonl), "csv" (metrics.csv), "tensorboard" (its extra), some or none of
+        them; a single one, or "none", may be a plain text.
+    samples : the model continues a text at each evaluation, on the console: sample_prompt, or beginnings of documents.
     overwrite : a run that output_dir already holds is thrown away.
     """
 
@@ -232,6 +236,7 @@ class TrainingArguments(Strict):
     learning_rate: float = 1e-3
     lr_scheduler_type: str = "cosine"
     lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict)
+    lr_scheduler_interval: str = "step"
     warmup_steps: int | float = 0.05
     min_lr_ratio: float = 0.01
     weight_decay: float = 0.1
@@ -261,6 +266,8 @@ class TrainingArguments(Strict):
     seed: int = 0
     n_threads: int | None = None
     report_to: tuple[str, ...] = ("console", "jsonl")
+    samples: bool = True
+    sample_prompt: str | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -288,6 +295,7 @@ class TrainingArguments(Strict):
         self.need(self.max_steps == -1 or self.max_steps >= 1, "max_steps", ">= 1, -1")
         self.need(0 < self.num_train_epochs < math.inf, "num_train_epochs", "> 0")
         self.one_of("dtype", DTYPES)
+        self.one_of("lr_scheduler_interval", LR_INTERVALS)
         self.one_of("save_strategy", SAVE_STRATEGIES)
         for name in ("max_time", "save_seconds"):
             if getattr(self, name) is not None:

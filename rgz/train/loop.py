@@ -49,7 +49,7 @@ class TrainingLoop:
             self._updated = True
             trainer.timer.step_done(done.n_tokens, done.n_sequences)
             if not done.finite:
-                trainer.say(describe_skip(state))
+                trainer.say(describe_skip(state, done))
                 refuse_to_go_on(state, trainer.run.checkpoints() if trainer.run is not None else [])
             trainer.fire("on_step_end")
             if state.at_epoch_end:
@@ -96,7 +96,10 @@ class TrainingLoop:
         among_best = False
         if (best := trainer.best) is not None:
             among_best = best.offer(state.metrics[best.monitor], state.step, trainer.model.parameters())
+        if (watched := trainer.plan.schedule.watches) is not None:
+            trainer.plan.schedule.observe(state.metrics[watched])
         trainer.fire("on_evaluate")
+        trainer.timer.evaluation_told()
         return among_best
 
     def _report(self, measured: Mapping[str, float] | None = None) -> None:

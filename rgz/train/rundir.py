@@ -22,10 +22,12 @@ CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 ARGUMENTS = "training_args.json"
 METRICS = "metrics.jsonl"
+METRICS_CSV = "metrics.csv"
+TENSORBOARD = "tensorboard"
 WEIGHTS = "model.safetensors"
 CHECKPOINT_PREFIX = "checkpoint-"
 _DATA = ("data", "validation_data")
-_FILES = (CONFIG, TOKENIZER, ARGUMENTS, METRICS, WEIGHTS)
+_FILES = (CONFIG, TOKENIZER, ARGUMENTS, METRICS, METRICS_CSV, WEIGHTS)
 
 
 class RunDirectory:
@@ -144,6 +146,8 @@ class RunDirectory:
             shutil.rmtree(checkpoint)
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
+        if (self.path / TENSORBOARD).is_dir():
+            shutil.rmtree(self.path / TENSORBOARD)
 
     def remove_leftovers(self) -> None:
         """Folders and files aside of a process that was killed while it wrote."""
@@ -211,10 +215,11 @@ class RunDirectory:
             file.write(line.encode() + b"\n")
 
     def sync_history(self) -> None:
-        """Have the disk hold all of metrics.jsonl, if there is one."""
-        if (self.path / METRICS).exists():
-            with self._writing(METRICS), open(self.path / METRICS, "rb+") as file:
-                os.fsync(file.fileno())
+        """Have the disk hold all of metrics.jsonl and metrics.csv, if there are such."""
+        for name in (METRICS, METRICS_CSV):
+            if (self.path / name).exists():
+                with self._writing(name), open(self.path / name, "rb+") as file:
+                    os.fsync(file.fileno())
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:

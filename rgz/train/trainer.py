@@ -19,14 +19,17 @@ from rgz.train.interfaces import ModelLike, PathLike, StepFactory, StepLike
 from rgz.train.interrupt import InterruptRequest
 from rgz.train.loop import TrainingLoop
 from rgz.train.metrics import VALIDATION_METRICS, check_monitor
-from rgz.train.monitor import ConsoleReporter, JsonlReporter, build_report
+from rgz.train.monitor import ConsoleReporter, build_report
 from rgz.train.plan import TrainingPlan, make_step, plan_training
+from rgz.train.reporters import file_reporters
 from rgz.train.rundir import RunDirectory
+from rgz.train.samples import Samples
 from rgz.train.saving import Saver, changed_arguments, find_checkpoint
 from rgz.train.state import TrainerState, perplexity
 from rgz.train.timer import Clock, Timer
 from rgz.train.update import Updater
 from rgz.train.verdict import verdicts
+from rgz.train.watch import Watch
 
 
 class Trainer:
@@ -61,6 +64,8 @@ class Trainer:
         if (patience := self.args.early_stopping_patience) is not None:
             stopping = EarlyStopping(self.args.metric_for_best_model, self.args.early_stopping_min_delta, patience)
             self.callbacks.insert(0, stopping)
+        self._watch = Watch()
+        self.callbacks.insert(0, self._watch)
         self.run = RunDirectory(self.args.output_dir) if self.args.output_dir is not None else None
         self.state = TrainerState()
         self.best: BestWeights | None = None
@@ -75,9 +80,11 @@ class Trainer:
         self._step_factory = step_factory
         self._clock = clock
         self._console = ConsoleReporter(stream)
-        self._reporters: list[Callback] = [self._console] if "console" in self.args.report_to else []
-        if self.run is not None and "jsonl" in self.args.report_to:
-            self._reporters.insert(0, JsonlReporter(self.run))
+        self._reporters = file_reporters(self.args.report_to, self.run)
+        if "console" in self.args.report_to:
+            self._reporters.append(self._console)
+            if self.args.samples and hasattr(model, "generate"):
+                self._reporters.append(Samples())
         self.interrupt = InterruptRequest()
 
     def say(self, text: str) -> None:
@@ -123,6 +130,9 @@ class Trainer:
             self.say(notice)
         self.step = self._step_factory(self.model, self.args, plan.max_rows, plan.max_seqs)
         self.best = self._best_keeper()
+        if plan.schedule.watches is not None:
+            check_monitor(plan.schedule.watches, self)
+        plan.schedule.load_state_dict({})
         self.saver = Saver(self)
         self.state = TrainerState() if checkpoint is None else self.saver.load(checkpoint, in_place)
         if checkpoint is not None and (changed := changed_arguments(checkpoint, self.args)):
@@ -140,7 +150,8 @@ class Trainer:
             self.say(tr("all {steps} steps of this run are done already", steps=self.state.max_steps))
         self.exception, self.timer = None, Timer(self._clock)
         TrainingLoop(self).run()
-        for sentence in (self.state.stop_reason, *verdicts(self.state.log_history, self.state.skipped_updates)):
+        history, skipped, watch = self.state.log_history, self.state.skipped_updates, self._watch
+        for sentence in (self.state.stop_reason, *verdicts(history, skipped, watch.spikes, watch.worst)):
             if sentence:
                 self.say(sentence)
         return self.state.log_history
@@ -173,7 +184,8 @@ class Trainer:
     def eta_seconds(self) -> float | None:
         """Seconds until the last step or the time limit, whichever comes first."""
         state = self.state
-        eta = self.timer.eta(state.max_steps - state.step, self.plan.evaluations_left(state.step))
+        plan = self.plan
+        eta = self.timer.eta(state.max_steps - state.step, plan.evaluations_left(state.step), plan.evaluation_steps)
         if eta is None or self.args.max_time is None:
             return eta
         return max(0.0, min(eta, float(self.args.max_time) - self.timer.elapsed()))
