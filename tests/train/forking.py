@@ -24,7 +24,7 @@ from importlib import import_module
 
 # What the children would import each for itself.
 for module in (
-    "threadpoolctl", "rgz.cli.estimate", "rgz.cli.resume", "rgz.cli.samples", "rgz.cli.train", "rgz.generate",
+    "threadpoolctl", "rgz.cli.estimate", "rgz.cli.resume", "rgz.cli.train", "rgz.generate",
     "rgz.optim", "rgz.text", "rgz.train.step",
 ):  # fmt: skip
     import_module(module)
