@@ -51,9 +51,7 @@ class TrainingLoop:
             if not done.finite:
                 trainer.say(describe_skip(state, done))
                 refuse_to_go_on(state, trainer.run.checkpoints() if trainer.run is not None else [])
-            trainer.fire("on_step_end")
-            if state.at_epoch_end:
-                trainer.fire("on_epoch_end")
+            trainer.fire("on_step_end", *(["on_epoch_end"] if state.at_epoch_end else []))
             self._at_boundary()
         trainer.interrupt.check()
 
@@ -66,6 +64,7 @@ class TrainingLoop:
             among_best = self._evaluate_and_report()
         elif state.step % args.logging_steps == 0 and state.step > state.last_log_step:
             self._report()
+            trainer.fire("on_log")
         if args.max_time is not None and self._updated and trainer.timer.elapsed() >= float(args.max_time):
             self._out_of_time = True
             trainer.stop(self._time_is_up(format_duration(float(args.max_time))))
@@ -98,7 +97,7 @@ class TrainingLoop:
             among_best = best.offer(state.metrics[best.monitor], state.step, trainer.model.parameters())
         if (watched := trainer.plan.schedule.watches) is not None:
             trainer.plan.schedule.observe(state.metrics[watched])
-        trainer.fire("on_evaluate")
+        trainer.fire("on_log", "on_evaluate")
         trainer.timer.evaluation_told()
         return among_best
 
@@ -109,7 +108,6 @@ class TrainingLoop:
         state.n_reports += 1
         state.last_log_step = state.step
         state.since_report.clear()
-        trainer.fire("on_log")
 
     def _save(self) -> None:
         self._trainer.timer.other_done()

@@ -190,11 +190,22 @@ class Trainer:
             return eta
         return max(0.0, min(eta, float(self.args.max_time) - self.timer.elapsed()))
 
-    def fire(self, event: str) -> None:
-        """Call a hook of everyone: of the reporters first, or a callback that raises would leave no report."""
-        for callback in (*self._reporters, *self.callbacks):
-            hook: Callable[[Trainer, TrainerState], None] = getattr(callback, event)
-            hook(self, self.state)
+    def fire(self, *events: str) -> None:
+        """Call hooks of everyone: of the reporters first, or a callback that raises would leave no report.
+
+        Ctrl-C in one of them is raised when all have been called: the checkpoint that follows must not hold some that
+        have seen this step and some that have not.
+        """
+        pressed: KeyboardInterrupt | None = None
+        for event in events:
+            for callback in (*self._reporters, *self.callbacks):
+                hook: Callable[[Trainer, TrainerState], None] = getattr(callback, event)
+                try:
+                    hook(self, self.state)
+                except KeyboardInterrupt as error:
+                    pressed = error
+        if pressed is not None:
+            raise pressed
 
 
 def _notices_of(data: Sequence[Any]) -> list[str]:

@@ -37,6 +37,7 @@ def child(request, counted):
     os.dup2(log, 1)
     os.dup2(log, 2)
     sys.stdin = None  # that one brings requests
+    os.fsync = lambda descriptor: None  # what a killed process wrote is there all the same, and a disk may be slow
     folder, kill, full = request["folder"], request["kill_before"], request["full_from"]
     number = 0
 
@@ -60,7 +61,6 @@ def child(request, counted):
 
     if (kill, full) != (None, None):
         sys.addaudithook(watch)
-        os.fsync = lambda descriptor: None  # what a killed process wrote is there all the same, and this is quicker
     if request["file_size"] is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"], resource.RLIM_INFINITY))

@@ -1,6 +1,7 @@
 """Stopping and going on equals never stopping; what is damaged is passed over and said."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -207,6 +208,42 @@ def test_a_run_in_many_short_sittings_equals_the_uninterrupted_one(make_trainer,
         assert f"go on with: rgz resume {trainer.run.path}" in trainer.output()
     assert sittings > 4
     check_same(trainer, history, *uninterrupted)
+
+
+@pytest.mark.parametrize("event", ["on_step_end", "on_epoch_end", "on_log", "on_evaluate"])
+def test_ctrl_c_in_one_callback_does_not_keep_the_step_from_the_others(make_trainer, event):
+    """Early stopping and the best weights come after the callback that is interrupted, at a step that is the best."""
+
+    def callbacks(*first):
+        return [*first, EarlyStopping("val_loss", min_delta=0.001, patience=2, restore_best_weights=True), Count()]
+
+    settings = {**SETTINGS, "eval_steps": 3, "logging_steps": 3, "val": validation()}
+    whole = make_trainer(output_dir=None, callbacks=callbacks(), **settings)
+    expected = untimed(whole.train())
+    assert whole.best.step == 9 and whole.state.step < 24
+    trainer = make_trainer(callbacks=callbacks(InterruptAt(8 if event == "on_epoch_end" else 9, event)), **settings)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    trainer = make_trainer(callbacks=callbacks(), **settings)
+    assert untimed(trainer.train(resume_from_checkpoint=True)) == expected
+    np.testing.assert_array_equal(trainer.model.table, whole.model.table)
+    assert trainer.callbacks[-1].state_dict() == whole.callbacks[-1].state_dict()
+
+
+class Count(Callback):
+    def __init__(self):
+        self.seen = {"on_step_end": 0, "on_epoch_end": 0, "on_log": 0, "on_evaluate": 0}
+        for event in self.seen:
+            setattr(self, event, functools.partial(self.count, event))
+
+    def count(self, event, trainer, state):
+        self.seen[event] += 1
+
+    def state_dict(self):
+        return dict(self.seen)
+
+    def load_state_dict(self, values):
+        self.seen.update(values)
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(make_trainer, uninterrupted, tmp_path):
