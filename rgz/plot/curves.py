@@ -87,7 +87,7 @@ def _draw(axes: Axes, history: History, metric: str, x: str, colour: str, smooth
     if metric in _NOISY and len(values) > _FEW and smooth:
         axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
         values = _smooth(values, smooth)
-    axes.plot(steps, values, color=colour, linewidth=1.5)
+    axes.plot(steps, values, color=colour, linewidth=1.5, marker="o" if len(values) == 1 else "", markersize=4)
     if metric in _VALIDATION:
         _draw_validation(axes, history, _VALIDATION[metric], x, COLOURS[1] if alone else colour, best=False)
 
