@@ -65,7 +65,7 @@ def build() -> Command:
                 type=float,
                 default=0.8,
                 shown_default="0.8",
-                help=tr("weight of the past in the mean of noisy curves; 0: no mean"),
+                help=tr("weight of the neighbours in the mean of noisy curves; 0: no mean"),
             ),
             *_schedule_flags(),
         ],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.plot.drawing import COLOURS, count_ticks, drawing, short_number
+from rgz.plot.drawing import COLOURS, GREY, count_ticks, drawing, short_number
 from rgz.strict import unknown_name
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ X_AXES = ("step", "epoch", "tokens")
 History = Sequence[Mapping[str, Any]]  # the reports of a run, as metrics.jsonl holds them
 _LOGARITHMIC = ("perplexity", "grad_norm")
 _NOISY = ("loss", "perplexity", "grad_norm", "tokens_per_second")
+_VALIDATION = {"loss": "val_loss", "perplexity": "val_perplexity"}  # drawn in the same panel
 _FEW = 20  # points that need no smoothing
 
 
@@ -34,8 +35,8 @@ def draw_runs(
     """Draw the reports of `runs`, by name, into one file; return notices for the user.
 
     metrics : of METRICS, a panel each; one that no run has is left out.
-    x : "step", "epoch" or "tokens". smooth : weight of the past in the running mean of noisy curves, in [0, 1);
-        the curve itself stays behind it, pale. RgzError for other values, and where there is nothing to draw.
+    x : "step", "epoch" or "tokens". smooth : weight of the neighbours in the running mean of noisy curves, in
+        [0, 1); the curve itself stays behind it, pale. RgzError for other values, and where there is nothing to draw.
     """
     for metric in metrics:
         if metric not in METRICS:
@@ -57,6 +58,8 @@ def draw_runs(
             for name, history in runs.items():
                 _draw(axes, history, metric, x, colours[name], smooth, alone=len(runs) == 1)
             _finish(axes, metric, x)
+            if metric in _VALIDATION and any(_points(history, _VALIDATION[metric], x)[0] for history in runs.values()):
+                _explain_lines(axes, *(COLOURS[:2] if len(runs) == 1 else (GREY, GREY)))
         if len(runs) == 1:
             [(name, history)] = runs.items()
             figure.suptitle(f"{name}   {_facts(history)}", x=0.01, ha="left", fontsize=13)
@@ -78,17 +81,15 @@ def _points(history: History, metric: str, x: str) -> tuple[list[float], list[fl
 
 def _draw(axes: Axes, history: History, metric: str, x: str, colour: str, smooth: float, *, alone: bool) -> None:
     steps, values = _points(history, metric, x)
-    label = tr("training") if metric in ("loss", "perplexity") else None
     if metric == "val_loss":
         _draw_validation(axes, history, metric, x, colour, best=True)
         return
     if metric in _NOISY and len(values) > _FEW and smooth:
         axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
-        values = _running_mean(values, smooth)
-    axes.plot(steps, values, color=colour, linewidth=1.5, label=label)
-    validation = {"loss": "val_loss", "perplexity": "val_perplexity"}.get(metric)
-    if validation is not None:
-        _draw_validation(axes, history, validation, x, COLOURS[1] if alone else colour, best=False)
+        values = _smooth(values, smooth)
+    axes.plot(steps, values, color=colour, linewidth=1.5, marker="o" if len(values) == 1 else "", markersize=4)
+    if metric in _VALIDATION:
+        _draw_validation(axes, history, _VALIDATION[metric], x, COLOURS[1] if alone else colour, best=False)
 
 
 def _draw_validation(axes: Axes, history: History, metric: str, x: str, colour: str, *, best: bool) -> None:
@@ -97,7 +98,7 @@ def _draw_validation(axes: Axes, history: History, metric: str, x: str, colour: 
         return
     marker = "o" if len(values) <= 60 else ""
     style = "-" if best else "--"
-    axes.plot(steps, values, style, color=colour, linewidth=1.3, marker=marker, markersize=3, label=tr("validation"))
+    axes.plot(steps, values, style, color=colour, linewidth=1.3, marker=marker, markersize=3)
     if best:
         at = min(range(len(values)), key=values.__getitem__)
         axes.plot(steps[at], values[at], "o", color=colour, markersize=9, markerfacecolor="none", markeredgewidth=1.5)
@@ -117,29 +118,38 @@ def _running_mean(values: list[float], weight: float) -> list[float]:
     return out
 
 
+def _smooth(values: list[float], weight: float) -> list[float]:
+    """The mean of what went before and of what comes after: it does not lag behind."""
+    before, after = _running_mean(values, weight), _running_mean(values[::-1], weight)[::-1]
+    return [(a + b) / 2 for a, b in zip(before, after, strict=True)]
+
+
 def _finish(axes: Axes, metric: str, x: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_title(_title(metric))
     axes.set_xlabel({"step": tr("step"), "epoch": tr("epoch"), "tokens": tr("tokens seen")}[x])
     count_ticks(axes)
-    if metric in _LOGARITHMIC:
+    axes.yaxis.set_major_formatter(FuncFormatter(short_number))
+    low, high = axes.dataLim.intervaly
+    if metric in _LOGARITHMIC and low > 0 and high > 10 * low:
         axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        few_decades = high < 100 * low
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few_decades else (1,)))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+        axes.yaxis.set_major_formatter(FuncFormatter(short_number))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_formatter(FuncFormatter(short_number))
-    elif metric == "tokens_per_second":
+    elif metric in ("tokens_per_second", "learning_rate", "grad_norm"):
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(FuncFormatter(short_number))
-    elif metric == "learning_rate":
-        axes.set_ylim(bottom=0)
-        axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 3))
-    handles, labels = axes.get_legend_handles_labels()
-    wanted = dict(zip(labels, handles, strict=True))
-    if len(wanted) > 1:
-        axes.legend(list(wanted.values()), list(wanted), loc="upper right")
+
+
+def _explain_lines(axes: Axes, training: str, validation: str) -> None:
+    """Which line is which text; several runs have each their colour, told elsewhere."""
+    from matplotlib.lines import Line2D
+
+    lines = [
+        Line2D([], [], color=training, linewidth=1.5),
+        Line2D([], [], color=validation, linewidth=1.3, linestyle="--", marker="o", markersize=3),
+    ]
+    axes.legend(lines, [tr("training text"), tr("validation text")], loc="upper right")
 
 
 def _title(metric: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -22,23 +23,22 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg", "pdf")
 # Okabe and Ito's colours, told apart by the colour-blind too; yellow, too pale for lines, is left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_INK, _MUTED = "#222222", "#666666"
+GREY = "#666666"
 _LOOKS: dict[str, Any] = {
     "axes.edgecolor": "#b0b0b0",
     "axes.grid": True,
-    "axes.labelcolor": _MUTED,
+    "axes.labelcolor": GREY,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlecolor": _INK,
+    "axes.titlecolor": "#222222",
     "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
+    "axes.titlesize": 12,
     "font.size": 9,
     "grid.color": "#e8e8e8",
     "legend.frameon": False,
     "svg.hashsalt": "rgz",  # the same drawing, the same file
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
 }
 
 
@@ -61,6 +61,7 @@ def drawing(output: str | os.PathLike[str], width: float, height: float, notices
     try:
         import matplotlib
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise RgzError(tr("drawing needs a package: {command}", command="pip install 'rgz[plot]'")) from error
     chinese = fonts.chinese_font()
@@ -79,7 +80,9 @@ def drawing(output: str | os.PathLike[str], width: float, height: float, notices
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # of a run's name; drawn as a box
-        figure = Figure(figsize=(width, height), layout="constrained")
+        # It would say that a Chinese font has but one weight.
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
         yield figure
         _save(figure, Path(output), kind)
 
@@ -101,9 +104,9 @@ def short_number(value: float, position: object = None) -> str:
     return f"{value:g}"
 
 
-def count_ticks(axes: Axes) -> None:
-    """Ticks at whole numbers along x, written short."""
+def count_ticks(axes: Axes, most: int = 5) -> None:
+    """At most so many ticks along x, at whole numbers, written short."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(short_number))

@@ -38,4 +38,6 @@ def _has_chinese(path: str) -> bool:
         font: Any = FT2Font(path)
     except (OSError, RuntimeError):  # gone since, or of a kind that FreeType cannot read
         return False
-    return all(font.get_char_index(ord(character)) for character in _NEEDED)
+    indices = {font.get_char_index(ord(character)) for character in _NEEDED}
+    # The "last resort" fonts, of which matplotlib brings one, show one and the same box for all.
+    return 0 not in indices and len(indices) == len(set(_NEEDED))

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.plot.drawing import COLOURS, count_ticks, drawing
+from rgz.plot.drawing import COLOURS, count_ticks, drawing, short_number
 from rgz.schedules import Schedule
 
 _MOST_POINTS = 20_000
+_FEW = 100  # points that are seen one by one
 
 
 def draw_schedules(
@@ -32,19 +33,21 @@ def draw_schedules(
     notices: list[str] = []
     at = range(0, steps, -(-steps // _MOST_POINTS))
     with drawing(output, 8, 4, notices) as figure:
+        from matplotlib.ticker import FuncFormatter
+
         axes = figure.add_subplot()
         for (name, schedule), colour in zip(schedules.items(), COLOURS * len(schedules), strict=False):
             values = [(learning_rate or 1.0) * schedule(step) for step in at]
-            axes.plot(at, values, color=colour, linewidth=1.8, drawstyle="steps-post", label=name)
+            style = "steps-post" if len(at) <= _FEW else "default"
+            axes.plot(at, values, color=colour, linewidth=1.8, drawstyle=style, label=name)
         axes.set_xlabel(tr("step"))
         axes.set_ylabel(tr("multiplier of the learning rate") if learning_rate is None else tr("Learning rate"))
         axes.set_ylim(0, 1.05 * (learning_rate or 1.0))
         axes.margins(x=0.01)
-        count_ticks(axes)
-        if learning_rate is not None:
-            axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 3))
+        count_ticks(axes, 10)
+        axes.yaxis.set_major_formatter(FuncFormatter(short_number))
         if len(schedules) == 1:
             axes.set_title(next(iter(schedules)))
         else:
-            figure.legend(loc="outside upper left", ncols=4)
+            figure.legend(loc="outside upper left", ncols=6)
     return notices

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _WINDOW = 100  # updates whose median is the usual norm
 _ENOUGH = 10  # norms before a median means anything
-_QUIET = 100  # updates between two warnings of the same kind
+_QUIET = 100  # updates between two warnings of exploding gradients
+_TWICE = 2  # evaluations in a row that a validation loss must have risen: one may be chance
 
 
 class Watch(Callback):
@@ -34,6 +35,7 @@ class Watch(Callback):
         self.worst: Spike | None = None
         self._norms: list[float] = []
         self._quiet_until = 0
+        self._risen = 0  # evaluations in a row that look like overfitting
         self._overfitting_since: int | None = None  # the best step that was told of
 
     def on_train_begin(self, trainer: Trainer, state: TrainerState) -> None:
@@ -68,7 +70,8 @@ class Watch(Callback):
 
     def on_evaluate(self, trainer: Trainer, state: TrainerState) -> None:
         found = find_overfitting(state.log_history)
-        if found is None or found.best_step == self._overfitting_since:
+        self._risen = 0 if found is None else self._risen + 1
+        if found is None or self._risen < _TWICE or found.best_step == self._overfitting_since:
             return
         self._overfitting_since = found.best_step
         trainer.say(
@@ -88,11 +91,13 @@ class Watch(Callback):
             "worst": None if self.worst is None else list(self.worst),
             "norms": self._norms,
             "quiet_until": self._quiet_until,
+            "risen": self._risen,
             "overfitting_since": self._overfitting_since,
         }
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         self.spikes, self._norms = values["spikes"], list(values["norms"])
         self.worst = None if values["worst"] is None else Spike(*values["worst"])
-        self._quiet_until, self._overfitting_since = values["quiet_until"], values["overfitting_since"]
+        self._quiet_until = values["quiet_until"]
+        self._risen, self._overfitting_since = values["risen"], values["overfitting_since"]
         self._resumed = True
