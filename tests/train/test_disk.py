@@ -39,7 +39,7 @@ def leftovers(run):
 @forks
 def test_a_disk_that_fills_up_at_any_moment_costs_one_save_at_most(forked, text, tmp_path):
     flags = [
-        text, *FLAGS, "--max-steps", 4, "--save-steps", 2, "--eval-steps", 2, "--logging-steps", 1,
+        text, *FLAGS, "--max-steps", 4, "--save-steps", 2, "--eval-steps", 4, "--logging-steps", 1,
         "--save-total-limit", 1,
     ]  # fmt: skip
     whole = tmp_path / "whole"
