@@ -12,7 +12,8 @@ TEXT = "".join(f"{SENTENCES[i % 4]}{SENTENCES[(i * 3 + 1) % 4]}\n" for i in rang
 # Dropout, and a rate so high that the best weights are not the last: both have a state to bring back.
 _FLAGS = """
     --tokenizer char --hidden-size 16 --num-hidden-layers 1 --num-attention-heads 2 --num-key-value-heads 1
-    --max-position-embeddings 64 --max-length 32 --batch-size 2 --n-threads 1 --dropout 0.1 --learning-rate 0.05 --no-samples
+    --max-position-embeddings 64 --max-length 32 --batch-size 2 --n-threads 1 --dropout 0.1 --no-samples
+    --learning-rate 0.05
 """
 FLAGS = _FLAGS.split()
 TIMES = ("tokens_per_second", "samples_per_second", "eta_seconds")
