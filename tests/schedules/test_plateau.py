@@ -35,6 +35,7 @@ def test_the_course_is_that_of_torch():
         ({"patience": 0, "threshold": 0.5}, [4, 3.4, 1.9], [1, 1, 0.1]),
         ({"patience": 1}, [math.nan, None, 3, 2], [1, 1, 0.1, 0.1]),
         ({"patience": 0, "floor": 0.05}, [1, 1, 1, 1], [1, 1, 0.1, 0.05]),
+        ({"patience": 0, "cooldown": 2}, [1, 1, 1, 1, 1, 1, 1], [1, 1, 0.1, 0.1, 0.1, 0.01, 0.01]),
         ({"patience": 0, "eps": 0.95}, [1, 1, 1], [1, 1, 1]),
     ],
 )

@@ -54,10 +54,12 @@ RUNS = {
     "wild noise, a report every 20 steps": {"seconds": noisy(0.8, 1), "logging_steps": 20},
     "a report every step": {"seconds": noisy(0.05), "logging_steps": 1},
     "evaluations as long as an epoch": {"seconds": noisy(0.2, 2), "evaluation": 0.9, "documents": 40},
-    "evaluations late": {"seconds": noisy(0.1, 3), "evaluation": 1 / 3, "documents": 160, "eval_steps": 250},
+    "long evaluations, the first of them late": {
+        "seconds": noisy(0.1, 3), "evaluation": 1 / 3, "documents": 480, "eval_steps": 100,
+    },
     "samples after evaluations": {"seconds": noisy(0.1, 4), "sampling": 8.0, "eval_steps": 20},
     "a machine that is shared from the start": {"seconds": lambda step: 2.0 if step % 7 == 3 else 0.7},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RUNS)

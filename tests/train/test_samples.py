@@ -62,6 +62,7 @@ def test_they_change_no_bit_of_the_training_and_can_be_turned_off(off):
     weights, losses, samples = train()
     plain_weights, plain_losses, none = train(**off)
     assert samples and not none
+    assert samples == train()[2]
     assert losses == plain_losses
     for name, array in weights.items():
         np.testing.assert_array_equal(array, plain_weights[name])

@@ -41,6 +41,9 @@ def test_too_few_norms_have_no_median():
 
 def test_the_median_runs_with_the_last_hundred_updates():
     assert watch_norms(Watch(), [100.0] * 50 + [1.0] * 100 + [11.0]) != []
+    watch = Watch()
+    watch_norms(watch, map(float, range(1, 301)))
+    assert watch.state_dict()["norms"] == [float(norm) for norm in range(201, 301)]
     assert not any("step 151" in line for line in watch_norms(Watch(), [1.0] * 50 + [100.0] * 100 + [999.0]))
 
 
