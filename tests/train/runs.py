@@ -35,10 +35,10 @@ def _content(path):
     if path.is_dir():
         return None
     if path.name == "metrics.jsonl":
-        return [untimed(json.loads(line)) for line in path.read_text().splitlines()]
+        return [without_times(json.loads(line)) for line in path.read_text().splitlines()]
     if path.name == "state.json":
         state = json.loads(path.read_text())
-        state["trainer"]["metrics"] = untimed(state["trainer"]["metrics"])
+        state["trainer"]["metrics"] = without_times(state["trainer"]["metrics"])
         return {name: value for name, value in state.items() if name not in ("sha256", "arguments")}
     if path.name == "training_args.json":
         arguments = json.loads(path.read_text())["arguments"]
@@ -46,5 +46,5 @@ def _content(path):
     return path.read_bytes()
 
 
-def untimed(report):
+def without_times(report):
     return {name: value for name, value in report.items() if name not in TIMES}

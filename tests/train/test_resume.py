@@ -1,25 +1,22 @@
 """Stopping and going on equals never stopping; what is damaged is passed over and said."""
 
-import dataclasses
-import functools
 import json
-import math
 import os
 import shutil
 
 import numpy as np
 import pytest
-from train.fakes import FakeStep, InterruptAt, token_data
+from train.fakes import InterruptAt, token_data
+from train.runs import without_times
 
 from rgz.errors import RgzError
-from rgz.train import Callback, EarlyStopping, RunDirectory, newest_whole
+from rgz.train import EarlyStopping, RunDirectory, newest_whole
 
 # Ragged updates, several epochs, reports and evaluations that do not fall together, weights that get worse.
 SETTINGS = {
     "num_train_epochs": 6, "gradient_accumulation_steps": 3, "logging_steps": 2, "eval_steps": 5,
     "save_steps": 3, "learning_rate": 3.0,
 }  # fmt: skip
-TIMES = ("tokens_per_second", "samples_per_second", "eta_seconds")
 
 
 def validation():
@@ -27,7 +24,7 @@ def validation():
 
 
 def untimed(history):
-    return [{key: value for key, value in report.items() if key not in TIMES} for report in history]
+    return [without_times(report) for report in history]
 
 
 @pytest.fixture
@@ -128,74 +125,6 @@ def test_early_stopping_goes_on_counting_after_a_resume(make_trainer):
     assert untimed(again.train(resume_from_checkpoint=True)) == expected, "it had stopped: no step more"
 
 
-class Falling:
-    """A schedule that depends on how often it was asked: a state that the step alone does not tell."""
-
-    watches = None
-
-    def __init__(self):
-        self.asked = 0
-
-    def __call__(self, step):
-        self.asked += 1
-        return 1 / (1 + self.asked)
-
-    def state_dict(self):
-        return {"asked": self.asked}
-
-    def load_state_dict(self, values):
-        self.asked = values.get("asked", 0)
-
-
-class Scaled(FakeStep):
-    """Doubles a scale with each update, as a half-precision step would, and learns at a rate that depends on it."""
-
-    scale = 1.0
-
-    def update(self, learning_rate, n_targets):
-        self.scale *= 2
-        return super().update(learning_rate / math.log2(self.scale), n_targets)
-
-    def state_dict(self):
-        return {"scale": self.scale}
-
-    def load_state_dict(self, values):
-        self.scale = values["scale"]
-
-
-def test_the_state_of_the_schedule_of_the_step_and_of_the_last_evaluation_come_back(make_trainer):
-    def trainer(**more):
-        made = make_trainer(val=validation(), step_factory=Scaled, **SETTINGS, **more)
-        made.plan = dataclasses.replace(made.prepare(), schedule=Falling())
-        return made
-
-    whole = trainer(output_dir=None)
-    expected = whole.train()
-    stopped = trainer(callbacks=[InterruptAt(12)])
-    with pytest.raises(KeyboardInterrupt):
-        stopped.train()
-    assert stopped.state.metrics["step"] == 10
-    again = trainer()
-    assert untimed(again.train(resume_from_checkpoint=True)) == untimed(expected)
-    np.testing.assert_array_equal(again.model.table, whole.model.table)
-    assert again.plan.schedule.asked == 24 and again.step.scale == 2.0**24
-    seen = []
-    late = trainer(overwrite=True, callbacks=[InterruptAt(12)])
-    with pytest.raises(KeyboardInterrupt):
-        late.train()
-    last = trainer(callbacks=[Look(seen)])
-    last.train(resume_from_checkpoint=True)
-    assert untimed(seen[:1]) == untimed([late.state.metrics]), "the metrics of step 10, asked for at step 13"
-
-
-class Look(Callback):
-    def __init__(self, seen):
-        self.seen = seen
-
-    def on_step_end(self, trainer, state):
-        self.seen.append(dict(state.metrics))
-
-
 def test_a_run_in_many_short_sittings_equals_the_uninterrupted_one(make_trainer, uninterrupted):
     """--max-time, again and again."""
     sittings = 0
@@ -208,42 +137,6 @@ def test_a_run_in_many_short_sittings_equals_the_uninterrupted_one(make_trainer,
         assert f"go on with: rgz resume {trainer.run.path}" in trainer.output()
     assert sittings > 4
     check_same(trainer, history, *uninterrupted)
-
-
-@pytest.mark.parametrize("event", ["on_step_end", "on_epoch_end", "on_log", "on_evaluate"])
-def test_ctrl_c_in_one_callback_does_not_keep_the_step_from_the_others(make_trainer, event):
-    """Early stopping and the best weights come after the callback that is interrupted, at a step that is the best."""
-
-    def callbacks(*first):
-        return [*first, EarlyStopping("val_loss", min_delta=0.001, patience=2, restore_best_weights=True), Count()]
-
-    settings = {**SETTINGS, "eval_steps": 3, "logging_steps": 3, "val": validation()}
-    whole = make_trainer(output_dir=None, callbacks=callbacks(), **settings)
-    expected = untimed(whole.train())
-    assert whole.best.step == 9 and whole.state.step < 24
-    trainer = make_trainer(callbacks=callbacks(InterruptAt(8 if event == "on_epoch_end" else 9, event)), **settings)
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
-    trainer = make_trainer(callbacks=callbacks(), **settings)
-    assert untimed(trainer.train(resume_from_checkpoint=True)) == expected
-    np.testing.assert_array_equal(trainer.model.table, whole.model.table)
-    assert trainer.callbacks[-1].state_dict() == whole.callbacks[-1].state_dict()
-
-
-class Count(Callback):
-    def __init__(self):
-        self.seen = {"on_step_end": 0, "on_epoch_end": 0, "on_log": 0, "on_evaluate": 0}
-        for event in self.seen:
-            setattr(self, event, functools.partial(self.count, event))
-
-    def count(self, event, trainer, state):
-        self.seen[event] += 1
-
-    def state_dict(self):
-        return dict(self.seen)
-
-    def load_state_dict(self, values):
-        self.seen.update(values)
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(make_trainer, uninterrupted, tmp_path):
