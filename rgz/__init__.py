@@ -19,7 +19,7 @@ _HOMES = {
     "ByteTokenizer": "rgz.text",
     "Callback": "rgz.train.callbacks",
     "CharTokenizer": "rgz.text",
-    "EarlyStopping": "rgz.train.callbacks",
+    "EarlyStopping": "rgz.train.early_stopping",
     "Model": "rgz.generate.model",
     "ModelConfig": "rgz.config",
     "RgzError": "rgz.errors",
@@ -63,7 +63,8 @@ if TYPE_CHECKING:
     from rgz.generate.model import Model
     from rgz.optim.adamw import AdamW
     from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
-    from rgz.train.callbacks import Callback, EarlyStopping
+    from rgz.train.callbacks import Callback
+    from rgz.train.early_stopping import EarlyStopping
     from rgz.train.step import TrainStep
     from rgz.train.trainer import Trainer
 

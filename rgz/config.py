@@ -15,8 +15,9 @@ ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "swiglu")
 NORMS = ("layernorm", "rmsnorm")
 POSITIONS = ("rope", "learned", "sinusoidal", "none")
 DTYPES = ("float32", "bfloat16", "float16")
-SAVE_STRATEGIES = ("no", "steps", "epoch", "best", "last", "best+last")
-REPORTERS = ("console", "jsonl")
+LR_INTERVALS = ("step", "epoch")
+SAVE_STRATEGIES = ("no", "steps", "seconds", "epoch", "best", "last", "best+last", "best+steps", "best+epoch")
+REPORTERS = ("console", "jsonl", "csv", "tensorboard")
 
 _ALIASES = {"gelu_new": "gelu_tanh"}  # the name that transformers gives to the tanh approximation
 
@@ -206,17 +207,22 @@ class TrainingArguments(Strict):
     output_dir : the run directory; None writes nothing.
     max_steps : overrides num_train_epochs when > 0.
     max_time, save_seconds : seconds, or a text like "20m"; max_time counts one sitting, not the whole run.
+    lr_scheduler_interval : "step", or "epoch": the learning rate moves between epochs, warmup_steps counts them.
     warmup_steps : updates, or below 1 (as a float) a share of all updates.
     eval_steps : None means once an epoch.
-    save_strategy : "steps" (every save_steps), "epoch", "best", "last", "best+last", "no"; all but the
-        last and "best" also save every save_seconds, and every one but "no" when interrupted.
-    save_total_limit : newest checkpoints kept, the best one besides; None keeps all.
+    save_strategy : "steps" (every save_steps), "seconds" (every save_seconds), "epoch", "best", "last", "no", or two of
+        them: "best+last", "best+steps", "best+epoch". All but "best" and "no" also save every save_seconds and at
+        the end, and all but "no" when interrupted.
+    save_total_limit : newest checkpoints kept, those of save_best_limit besides; None keeps all. "last" keeps one.
+    save_best_limit : checkpoints of the best evaluations kept, where save_strategy has "best".
     early_stopping_patience : evaluations without improvement of metric_for_best_model; None never stops.
     gradient_checkpointing : compute activations again in backward instead of keeping them: the same bits, less memory.
     max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay the same) and
         activations recomputed until the whole process stays below it.
     mask_prompts : the loss counts the answers of chats only.
-    report_to : "console", "jsonl", both or none of them; a single one, or "none", may be a plain text.
+    report_to : "console", "jsonl" (metrics.jsonl), "csv" (metrics.csv), "tensorboard" (its extra), some or none of
+        them; a single one, or "none", may be a plain text.
+    samples : the model continues a text at each evaluation, on the console: sample_prompt, or beginnings of documents.
     overwrite : a run that output_dir already holds is thrown away.
     """
 
@@ -230,6 +236,7 @@ class TrainingArguments(Strict):
     learning_rate: float = 1e-3
     lr_scheduler_type: str = "cosine"
     lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict)
+    lr_scheduler_interval: str = "step"
     warmup_steps: int | float = 0.05
     min_lr_ratio: float = 0.01
     weight_decay: float = 0.1
@@ -249,6 +256,7 @@ class TrainingArguments(Strict):
     save_steps: int | None = None
     save_seconds: float | str | None = 300.0
     save_total_limit: int | None = 3
+    save_best_limit: int = 1
     early_stopping_patience: int | None = None
     early_stopping_min_delta: float = 0.0
     metric_for_best_model: str = "val_loss"
@@ -258,6 +266,8 @@ class TrainingArguments(Strict):
     seed: int = 0
     n_threads: int | None = None
     report_to: tuple[str, ...] = ("console", "jsonl")
+    samples: bool = True
+    sample_prompt: str | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -266,7 +276,7 @@ class TrainingArguments(Strict):
         if isinstance(self.report_to, str):
             object.__setattr__(self, "report_to", () if self.report_to == "none" else (self.report_to,))
         self.check_types()
-        for name in ("batch_size", "gradient_accumulation_steps", "max_length", "logging_steps"):
+        for name in ("batch_size", "gradient_accumulation_steps", "max_length", "logging_steps", "save_best_limit"):
             self.need(getattr(self, name) >= 1, name, ">= 1")
         for name in ("eval_steps", "save_steps", "save_total_limit", "n_threads"):
             self.need(getattr(self, name) is None or getattr(self, name) >= 1, name, ">= 1")
@@ -285,10 +295,14 @@ class TrainingArguments(Strict):
         self.need(self.max_steps == -1 or self.max_steps >= 1, "max_steps", ">= 1, -1")
         self.need(0 < self.num_train_epochs < math.inf, "num_train_epochs", "> 0")
         self.one_of("dtype", DTYPES)
+        self.one_of("lr_scheduler_interval", LR_INTERVALS)
         self.one_of("save_strategy", SAVE_STRATEGIES)
         for name in ("max_time", "save_seconds"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, parse_seconds(name, getattr(self, name)))
+        self.need(
+            self.save_strategy != "seconds" or self.save_seconds is not None, "save_seconds", tr("a time, like 5m")
+        )
         for reporter in self.report_to:
             if reporter not in REPORTERS:
                 raise unknown_name("report_to", reporter, REPORTERS)

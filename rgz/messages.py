@@ -7,13 +7,17 @@ a file, merged. A template without a translation is shown in English: a missing 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import locale
 import os
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "locale"
+_chosen: ContextVar[str | None] = ContextVar("language", default=None)
 
 
 def language() -> str:
@@ -21,12 +25,24 @@ def language() -> str:
 
     Read at each call, so that a test or a notebook can switch.
     """
+    if chosen := _chosen.get():
+        return chosen
     for name in ("RGZ_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         if value := os.environ.get(name):
             break
     else:
         value = locale.getlocale()[0] or ""  # Windows sets none of them: "Chinese (Simplified)_China"
     return "zh" if value.lower().startswith(("zh", "chinese")) else "en"
+
+
+@contextlib.contextmanager
+def speaking(name: str) -> Iterator[None]:
+    """Within the block the language is `name`, "zh" or "en", whatever the user's is."""
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 def tr(template: str, /, **values: object) -> str:

@@ -102,6 +102,8 @@ class Strict:
 
     def check_types(self) -> None:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            if not f.init:  # not given by anybody
+                continue
             kinds = str(f.type).split(" | ")
             value = getattr(self, f.name)
             if not _fits(value, kinds):

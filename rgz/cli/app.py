@@ -28,6 +28,7 @@ MODULES = {
     "eval": "evaluate",
     "generate": "generate",
     "chat": "chat",
+    "plot": "plot",
     "bench": "bench",
     "tokenize": "tokenize",
 }
@@ -45,6 +46,7 @@ def summaries() -> dict[str, str]:
         "eval": tr("loss, perplexity and bits per character of a model on a text"),
         "generate": tr("continue a prompt"),
         "chat": tr("talk with a model"),
+        "plot": tr("draw the curves of runs, or a learning-rate schedule"),
         "bench": tr("measure this machine: kernels, training, generation"),
         "tokenize": tr("see how texts are cut into tokens"),
     }

@@ -14,6 +14,7 @@ from rgz.cli.command import Flag
 from rgz.config import (
     ACTIVATIONS,
     DTYPES,
+    LR_INTERVALS,
     NORMS,
     POSITIONS,
     REPORTERS,
@@ -29,6 +30,7 @@ from rgz.strict import unknown_name
 CHOICES = {
     "dtype": DTYPES,
     "hidden_act": ACTIVATIONS,
+    "lr_scheduler_interval": LR_INTERVALS,
     "lr_scheduler_type": tuple(SCHEDULES),
     "norm": NORMS,
     "position": POSITIONS,
@@ -51,6 +53,7 @@ def training_helps() -> dict[str, str]:
         "learning_rate": tr("highest learning rate"),
         "lr_scheduler_type": tr("course of the learning rate"),
         "lr_scheduler_kwargs": tr("its further settings: cycles=3, or JSON"),
+        "lr_scheduler_interval": tr("when it moves, and what warmup counts"),
         "warmup_steps": tr("updates of warmup, or below 1 a share of all"),
         "min_lr_ratio": tr("last learning rate as a share of the highest"),
         "weight_decay": tr("weight decay of AdamW"),
@@ -69,7 +72,8 @@ def training_helps() -> dict[str, str]:
         "save_strategy": tr("when to write checkpoints"),
         "save_steps": tr("updates between checkpoints"),
         "save_seconds": tr("time between checkpoints, like 5m"),
-        "save_total_limit": tr("checkpoints to keep"),
+        "save_total_limit": tr("newest checkpoints to keep"),
+        "save_best_limit": tr("best checkpoints to keep, with a strategy that has best"),
         "early_stopping_patience": tr("stop after so many evaluations without improvement"),
         "early_stopping_min_delta": tr("what counts as an improvement"),
         "metric_for_best_model": tr("what makes a model the best: val_loss, loss"),
@@ -79,6 +83,8 @@ def training_helps() -> dict[str, str]:
         "seed": tr("of order, first weights and dropout"),
         "n_threads": tr("threads; none: the physical cores"),
         "report_to": tr("where reports go, separated by commas"),
+        "samples": tr("let the model continue a text at each evaluation"),
+        "sample_prompt": tr("the text that it continues; none: beginnings of documents"),
     }
 
 
@@ -142,9 +148,16 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]
                 assert isinstance(value, dict)  # JSON that begins with { is nothing else
                 return value
             pairs = [part.split("=", 1) for part in text.split(",") if part.strip()]
-            return {key.strip(): json.loads(number) for key, number in pairs}
+            return {key.strip(): _number_or_text(value.strip()) for key, value in pairs}
         except (ValueError, RecursionError):
-            self.fail(tr("must be name=number,... or JSON, got '{value}'", value=text), param, ctx)
+            self.fail(tr("must be name=value,... or JSON, got '{value}'", value=text), param, ctx)
+
+
+def _number_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 class AtLeast(click.ParamType):  # type: ignore[type-arg]

@@ -19,8 +19,7 @@ from rgz.cli.flags import CHOSEN, plain_value, read_config
 from rgz.config import ModelConfig, TrainingArguments
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.schedules import SCHEDULES
-from rgz.strict import unknown_name
+from rgz.schedules import schedule_type
 
 if TYPE_CHECKING:
     from rgz.data import Dataset
@@ -164,14 +163,12 @@ def run_info(command: str, data: Sequence[str], validation: Sequence[str], **mor
 def make_trainer(
     model: Model, tokenizer: Tokenizer, texts: Texts, args: TrainingArguments, info: Mapping[str, Any]
 ) -> Trainer:
-    """A Trainer with the samples of the command line; validation is that of `texts`, none other."""
-    from rgz.cli.samples import Samples
+    """A Trainer whose validation is that of `texts`, none other."""
     from rgz.train import Trainer
 
     if texts.val is None:
         args = dataclasses.replace(args, validation_split=0.0)
-    samples = Samples(texts.val or texts.train, chat=args.mask_prompts)
-    return Trainer(model, tokenizer, texts.train, texts.val, args, [samples], run_info=info)
+    return Trainer(model, tokenizer, texts.train, texts.val, args, run_info=info)
 
 
 def train_or_plan(trainer: Trainer, texts: Texts, *, dry_run: bool, chosen: Sequence[str] = ()) -> None:
@@ -218,8 +215,7 @@ def refuse_unusable(output_dir: str, overwrite: bool) -> None:
 def check_early(training: Mapping[str, Any]) -> TrainingArguments:
     """The arguments as given, so that a wrong value does not wait for the text to be read."""
     draft = TrainingArguments.from_dict(training)
-    if draft.lr_scheduler_type not in SCHEDULES:
-        raise unknown_name(tr("schedule"), draft.lr_scheduler_type, SCHEDULES)
+    schedule_type(draft.lr_scheduler_type)  # refuses an unknown one
     return draft
 
 

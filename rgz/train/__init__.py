@@ -1,7 +1,9 @@
 """The training loop, its callbacks, its checkpoints."""
 
-from rgz.train.callbacks import BestWeights, Callback, EarlyStopping
+from rgz.train.best import BestWeights
+from rgz.train.callbacks import Callback
 from rgz.train.checkpoint import Checkpoint, newest_whole, read_checkpoint
+from rgz.train.early_stopping import EarlyStopping
 from rgz.train.evaluation import mean_loss
 from rgz.train.plan import TrainingPlan, make_schedule, plan_training
 from rgz.train.rundir import RunDirectory

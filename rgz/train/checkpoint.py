@@ -1,7 +1,7 @@
 """Checkpoints: written aside, fsynced, renamed; found again only if every byte is what was written.
 
     checkpoint-<step>/model.safetensors, optimizer.safetensors, [best.safetensors], config.json
-    checkpoint-<step>/state.json      counters, callbacks, SHA-256 of each tensor file, and of itself
+    checkpoint-<step>/state.json      counters, callbacks, SHA-256 of each other file, and of itself
 
 A folder under its final name is always complete: the rename is the last thing that happens.
 """
@@ -30,7 +30,7 @@ from rgz.train.rundir import CHECKPOINT_PREFIX, CONFIG, WEIGHTS, RunDirectory
 STATE = "state.json"
 OPTIMIZER = "optimizer.safetensors"
 BEST = "best.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -75,29 +75,34 @@ def save_checkpoint(
         try:
             sums = {name: save_file(aside / name, arrays, {"format": "pt"}) for name, arrays in tensors.items()}
             write_text_atomic(aside / CONFIG, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+            sums[CONFIG] = sha256_of(aside / CONFIG)
             write_text_atomic(aside / STATE, _sealed({"format": FORMAT, **state, "sha256_of_files": sums}))
             _put_in_place(aside, final)
         except BaseException:  # Ctrl-C too: the half-written folder goes away
             shutil.rmtree(aside, ignore_errors=True)
             raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        if older := run.checkpoints():
-            text = tr(
-                "cannot write {path}: {reason}; make room, then go on from {left}: {command}",
-                path=final,
-                reason=reason,
-                left=older[0].name,
-                command=run.resume_command(),
-            )
-        else:
-            text = tr(
-                "cannot write {path}: {reason}; there is no earlier checkpoint: make room, then begin again",
-                path=final,
-                reason=reason,
-            )
-        raise RgzError(text) from error
+        raise _cannot_save(run, final, error) from error
     return final
+
+
+def _cannot_save(run: RunDirectory, path: Path, error: OSError) -> RgzError:
+    reason = error.strerror or str(error)
+    if older := run.checkpoints():
+        text = tr(
+            "cannot write {path}: {reason}; make room, then go on from {left}: {command}",
+            path=path,
+            reason=reason,
+            left=older[0].name,
+            command=run.resume_command(),
+        )
+    else:
+        text = tr(
+            "cannot write {path}: {reason}; there is no earlier checkpoint: make room, then begin again",
+            path=path,
+            reason=reason,
+        )
+    return RgzError(text)
 
 
 def _put_in_place(aside: Path, final: Path) -> None:
@@ -183,18 +188,25 @@ def newest_whole(run: RunDirectory) -> tuple[Checkpoint | None, list[str]]:
     return None, []
 
 
-def prune(run: RunDirectory, current: int, keep: int | None, protected: Iterable[int] = ()) -> None:
-    """Delete checkpoints beyond the `keep` newest, the protected steps besides, and any newer than `current`.
+def prune(
+    run: RunDirectory, current: int, keep: int | None, protected: Iterable[int] = (), *, future: bool = True
+) -> None:
+    """Delete checkpoints beyond the `keep` newest, the protected steps besides, and (future) any after `current`.
 
-    Newer ones belong to a future that was given up by resuming from an older checkpoint.
+    Those belong to a future that was given up by resuming from an older checkpoint.
     """
     guarded = {current, *protected}
     kept = 0
     for path in run.checkpoints():
         step = int(path.name.removeprefix(CHECKPOINT_PREFIX))
+        if step > current and not future:
+            continue
         if step <= current and (keep is None or kept < keep):
             kept += 1
         elif step not in guarded:
             doomed = path.with_name(f".{path.name}.{os.getpid()}.old")  # never half a checkpoint under its name
-            os.rename(path, doomed)
-            shutil.rmtree(doomed)
+            try:
+                os.rename(path, doomed)
+                shutil.rmtree(doomed)
+            except OSError as error:
+                raise _cannot_save(run, path, error) from error

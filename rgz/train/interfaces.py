@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -82,6 +82,18 @@ class StepLike(Protocol):
     def state_tensors(self) -> dict[str, np.ndarray]: ...
 
     def load_state(self, tensors: Mapping[str, np.ndarray], n_updates: int, /) -> None: ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A schedule, or a step, with more to remember than the position of the run, its tensors and n_updates.
+
+    Values are JSON: how long a plateau has lasted, the scale of a loss. Checkpoints hold them.
+    """
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, values: Mapping[str, Any], /) -> Any: ...
 
 
 StepFactory = Callable[[Any, Any, int, int], StepLike]  # (model, args, most rows, most sequences of a batch)

@@ -1,18 +1,16 @@
-"""What a run tells: the line of each report, a progress bar on a terminal, and metrics.jsonl."""
+"""What a run tells: what a report holds, its line, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rgz.errors import RgzError
+from rgz.cpu import resident_bytes
 from rgz.messages import tr
 from rgz.train.callbacks import Callback
-from rgz.train.rundir import METRICS, RunDirectory
 from rgz.train.state import TrainerState, perplexity
 
 if TYPE_CHECKING:
@@ -81,7 +79,7 @@ def _perplexity(value: float | None) -> str:
 
 
 def format_report(report: dict[str, Any], max_steps: int) -> str:
-    """The guide's line: `[  1/500] Loss 4.1234 | PPL 61.77 | LR 0.001000 | Grad 1.2345 | ... | ETA 1m23s`."""
+    """The guide's line: `[  1/500] Loss 4.1234 | PPL 61.77 | LR 0.001000 | Grad 1.2345 | Speed ... | ETA 1m23s`."""
     width = len(str(max_steps))
     parts = [f"[{report['step']:{width}d}/{max_steps}] Loss {_number(report['loss'], '.4f')}"]
     parts.append(f"PPL {_perplexity(report['perplexity'])}")
@@ -91,7 +89,7 @@ def format_report(report: dict[str, Any], max_steps: int) -> str:
     rate = report["learning_rate"]
     parts.append(f"LR {_number(rate, '.6f' if rate is None or rate == 0 or rate >= 1e-4 else '.2e')}")
     parts.append(f"Grad {_number(report['grad_norm'], '.4f')}")
-    parts.append(f"{_number(report['samples_per_second'], '.1f')} samples/s")
+    parts.append(f"Speed {_number(report['samples_per_second'], '.1f')} samples/s")
     parts.append(f"{_number(report['tokens_per_second'], ',.0f')} tokens/s")
     parts.append(f"ETA {format_duration(report['eta_seconds'])}")
     return " | ".join(parts)
@@ -132,7 +130,8 @@ class ConsoleReporter(Callback):
     def on_step_end(self, trainer: Trainer, state: TrainerState) -> None:
         if self._bar is not None:
             eta = format_duration(trainer.eta_seconds())
-            self._bar.update(self._task, completed=state.step, note=f"{trainer.updater.last_loss:.4f}  ETA {eta}")
+            note = f"{trainer.updater.last_loss:.4f}  {resident_bytes() / 1e6:.0f} MB  ETA {eta}"
+            self._bar.update(self._task, completed=state.step, note=note)
 
     def on_log(self, trainer: Trainer, state: TrainerState) -> None:
         self.say(format_report(state.log_history[-1], state.max_steps))
@@ -141,33 +140,3 @@ class ConsoleReporter(Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-class JsonlReporter(Callback):
-    """metrics.jsonl, one report a line, on the disk before the checkpoint that counts it is announced."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self._run = run
-        self._file: TextIO | None = None
-
-    def on_train_begin(self, trainer: Trainer, state: TrainerState) -> None:
-        state.n_reports = self._run.cut_history(state.n_reports)
-        self._file = open(self._run.path / METRICS, "a", encoding="utf-8", newline="\n")  # noqa: SIM115
-
-    def on_log(self, trainer: Trainer, state: TrainerState) -> None:
-        assert self._file is not None
-        try:
-            self._file.write(to_json(state.log_history[-1]) + "\n")
-            self._file.flush()
-        except OSError as error:
-            path, reason = self._run.path / METRICS, error.strerror or str(error)
-            raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=reason)) from error
-
-    def on_save(self, trainer: Trainer, state: TrainerState) -> None:
-        if self._file is not None:
-            os.fsync(self._file.fileno())
-
-    def on_train_end(self, trainer: Trainer, state: TrainerState) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None

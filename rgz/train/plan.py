@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from rgz.config import TrainingArguments
 from rgz.data import Batches, Dataset, TokenData, encode_dataset, held_out, require_one_sequence
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.schedules import get_schedule
+from rgz.schedules import Schedule, argument_names, get_schedule, refuse_reserved
 from rgz.train.interfaces import BatchesLike, StepLike
 
 # Resuming with another value of one of these would silently train on other batches than the run began with.
@@ -41,7 +40,7 @@ class TrainingPlan:
     updates_per_epoch: int
     max_steps: int
     eval_every: int
-    schedule: Callable[[int], float]
+    schedule: Schedule
     identity: dict[str, Any]
     notices: tuple[str, ...]
 
@@ -53,6 +52,13 @@ class TrainingPlan:
     @property
     def max_seqs(self) -> int:
         return max(batches.max_seqs for batches in (self.batches, self.val_batches) if batches is not None)
+
+    @property
+    def evaluation_steps(self) -> float:
+        """About how many updates an evaluation takes as long as: a target's forward pass is a third of its work."""
+        if self.val is None:
+            return 0.0
+        return self.updates_per_epoch * self.val.n_targets / max(self.train.n_targets, 1) / 3
 
     def evaluations_left(self, step: int) -> int:
         done = step // self.eval_every
@@ -101,28 +107,39 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
         updates_per_epoch=per_epoch,
         max_steps=max_steps,
         eval_every=args.eval_steps or per_epoch,
-        schedule=make_schedule(args, max_steps),
+        schedule=make_schedule(args, max_steps, per_epoch),
         identity={
             **{name: getattr(args, name) for name in _BATCHING},
             "training data": data_digest(tokens),
             "validation data": data_digest(val_tokens) if val_tokens is not None else None,
         },
-        notices=tuple(notices),
+        notices=(*notices, *_without_use(args)),
     )
 
 
-def make_schedule(args: TrainingArguments, total_steps: int) -> Callable[[int], float]:
+def make_schedule(args: TrainingArguments, total_steps: int, steps_per_epoch: int = 1) -> Schedule:
     """The learning rate's multiplier for each update, by args.lr_scheduler_type."""
-    for name in ("steps", "total_steps", "warmup_steps", "min_lr_ratio", "name"):
-        if name in args.lr_scheduler_kwargs:
-            raise RgzError(tr("lr_scheduler_kwargs must not hold {name}: the run itself sets it", name=name))
+    refuse_reserved("lr_scheduler_kwargs", args.lr_scheduler_kwargs)
     return get_schedule(
         args.lr_scheduler_type,
         total_steps=total_steps,
         warmup_steps=args.warmup_steps,
         min_lr_ratio=args.min_lr_ratio,
-        **args.lr_scheduler_kwargs,
+        interval=args.lr_scheduler_interval,
+        steps_per_epoch=steps_per_epoch,
+        learning_rate=args.learning_rate,
+        **{"monitor": args.metric_for_best_model, **args.lr_scheduler_kwargs},
     )
+
+
+def _without_use(args: TrainingArguments) -> list[str]:
+    """A sentence for each argument that was given and that the schedule has no use for."""
+    fields = argument_names(args.lr_scheduler_type)
+    return [
+        tr("{name} has no effect: the schedule {schedule} has none", name=name, schedule=args.lr_scheduler_type)
+        for name, field in (("warmup_steps", "warmup"), ("min_lr_ratio", "floor"))
+        if field not in fields and getattr(args, name) not in (0, getattr(TrainingArguments, name))
+    ]
 
 
 def split_validation(data: TokenData, fraction: float, seed: int) -> tuple[TokenData, TokenData | None, list[str]]:

@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 ARGUMENTS = "training_args.json"
 METRICS = "metrics.jsonl"
+METRICS_CSV = "metrics.csv"
+TENSORBOARD = "tensorboard"
 WEIGHTS = "model.safetensors"
 CHECKPOINT_PREFIX = "checkpoint-"
 _DATA = ("data", "validation_data")
-_FILES = (CONFIG, TOKENIZER, ARGUMENTS, METRICS, WEIGHTS)
+_FILES = (CONFIG, TOKENIZER, ARGUMENTS, METRICS, METRICS_CSV, WEIGHTS)
 
 
 class RunDirectory:
@@ -53,6 +55,14 @@ class RunDirectory:
         Leaves nothing behind: folders are made when training starts.
         """
         if self.holds_a_run() and not (overwrite or resume):
+            if not (self.path / ARGUMENTS).exists():  # a start that was killed, or a model from elsewhere
+                raise RgzError(
+                    tr(
+                        "{path} holds files of a run, but none that could go on; throw them away with --overwrite, "
+                        "or choose another folder with -o",
+                        path=self.path,
+                    )
+                )
             raise RgzError(
                 tr(
                     "{path} already holds a run; go on with it: rgz resume {quoted}, "
@@ -73,8 +83,9 @@ class RunDirectory:
                 )
             )
         try:
-            # Only trying tells: permission bits say nothing to root, on read-only mounts and on Windows.
-            os.rmdir(tempfile.mkdtemp(prefix=".rgz-", dir=nearest))
+            # Only trying tells: permission bits say nothing to root, on read-only mounts and on Windows. A nameless
+            # file, so that nothing stays even of a process that is killed here.
+            tempfile.TemporaryFile(dir=nearest).close()
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -82,7 +93,7 @@ class RunDirectory:
         reason = error.strerror or str(error)
         return RgzError(
             tr(
-                "cannot write to {path}: {reason}; choose another folder with -o",
+                "cannot write to {path}: {reason}; make that possible, or choose another folder with -o",
                 path=self.path,
                 reason=reason,
             )
@@ -130,10 +141,13 @@ class RunDirectory:
                 folder.rmdir()
 
     def _clear(self) -> None:
+        (self.path / ARGUMENTS).unlink(missing_ok=True)  # the first to go: nobody resumes what is half thrown away
         for checkpoint in self.checkpoints():
             shutil.rmtree(checkpoint)
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
+        if (self.path / TENSORBOARD).is_dir():
+            shutil.rmtree(self.path / TENSORBOARD)
 
     def remove_leftovers(self) -> None:
         """Folders and files aside of a process that was killed while it wrote."""
@@ -191,9 +205,32 @@ class RunDirectory:
     def cut_history(self, count: int) -> int:
         """Keep `count` lines (later ones will be written again); return how many there were of those."""
         lines = self._history_lines(count)
-        with atomic_writer(self.path / METRICS) as file:
+        with self._writing(METRICS), atomic_writer(self.path / METRICS) as file:
             file.writelines(lines)
         return len(lines)
+
+    def append_history(self, line: str) -> None:
+        """Add a report; an error shows here and not when the file is closed much later."""
+        with self._writing(METRICS), open(self.path / METRICS, "ab") as file:
+            file.write(line.encode() + b"\n")
+
+    def sync_history(self) -> None:
+        """Have the disk hold all of metrics.jsonl and metrics.csv, if there are such."""
+        for name in (METRICS, METRICS_CSV):
+            if (self.path / name).exists():
+                with self._writing(name), open(self.path / name, "rb+") as file:
+                    os.fsync(file.fileno())
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            path, reason, command = self.path / name, error.strerror or str(error), self.resume_command()
+            text = tr(
+                "cannot write {path}: {reason}; make room, then: {command}", path=path, reason=reason, command=command
+            )
+            raise RgzError(text) from error
 
     def resume_command(self) -> str:
         return f"rgz resume {shlex.quote(str(self.path))}"

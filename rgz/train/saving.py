@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError
@@ -22,7 +22,7 @@ from rgz.train.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from rgz.train.interfaces import PathLike
+from rgz.train.interfaces import PathLike, Stateful
 from rgz.train.monitor import to_json
 from rgz.train.plan import refuse_other_run
 from rgz.train.rundir import WEIGHTS, RunDirectory
@@ -37,46 +37,49 @@ class Saver:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._strategy = trainer.args.save_strategy
+        self._parts = trainer.args.save_strategy.split("+")
         self.last_step = 0  # the step that the newest checkpoint stands for; step 0 needs none
 
     @property
     def enabled(self) -> bool:
-        return self._trainer.run is not None and self._strategy != "no"
+        return self._trainer.run is not None and self._parts != ["no"]
 
-    def due(self, improved: bool) -> bool:
-        """Whether the strategy wants a checkpoint of this step; `improved`: it was the best yet."""
+    def due(self, among_best: bool) -> bool:
+        """Whether the strategy wants a checkpoint of this step; `among_best`: it was just found to be that."""
         args, state = self._trainer.args, self._trainer.state
         if not self.enabled or state.step == self.last_step:
             return False
         if state.skipped_in_a_row:  # perhaps the end of this run: the good checkpoints must stay
             return False
-        if "best" in self._strategy and improved:
+        if "best" in self._parts and among_best:
             return True
-        if self._strategy == "steps" and args.save_steps and state.step % args.save_steps == 0:
+        if "steps" in self._parts and args.save_steps and state.step % args.save_steps == 0:
             return True
-        if self._strategy == "epoch" and state.at_epoch_end:
+        if "epoch" in self._parts and state.at_epoch_end:
             return True
-        if self._strategy == "best" or args.save_seconds is None:
+        if self._parts == ["best"] or args.save_seconds is None:
             return False
         return self._trainer.timer.since_save() >= float(args.save_seconds)
 
     def due_at_end(self, interrupted: bool) -> bool:
         unsaved = self.enabled and self._trainer.state.step != self.last_step
-        return unsaved and (interrupted or self._strategy != "best")
+        return unsaved and (interrupted or self._parts != ["best"])
 
     def save(self) -> None:
         """Write a checkpoint of this moment and drop those that the strategy keeps no longer."""
         trainer = self._trainer
         state, best, run = trainer.state, trainer.best, trainer.run
         assert run is not None
+        run.sync_history()  # the reports that the checkpoint counts
         tensors = {WEIGHTS: trainer.model.parameters(), OPTIMIZER: trainer.step.state_tensors()}
         if best is not None and best.tensors and best.step != state.step:
             tensors[BEST] = best.tensors
         content = {
             "trainer": state.to_dict(),
             "n_updates": trainer.step.n_updates,
-            "best": None if best is None else {"monitor": best.monitor, "value": best.value, "step": best.step},
+            "best": None if best is None else {"monitor": best.monitor, "ranked": best.ranked},
+            "schedule": _state_of(trainer.plan.schedule),
+            "step": _state_of(trainer.step),
             "callbacks": {name: callback.state_dict() for name, callback in _named(trainer.callbacks)},
             "identity": trainer.plan.identity,
             "arguments": trainer.args.to_dict(),
@@ -86,12 +89,19 @@ class Saver:
         prune(run, state.step, self._keep(), self._protected())
 
     def _keep(self) -> int | None:
-        fixed = {"last": 1, "best+last": 1, "best": 0}
-        return fixed.get(self._strategy, self._trainer.args.save_total_limit)
+        if "last" in self._parts:
+            return 1
+        return 0 if self._parts == ["best"] else self._trainer.args.save_total_limit
 
     def _protected(self) -> list[int]:
         best = self._trainer.best
-        return [best.step] if "best" in self._strategy and best is not None and best.step is not None else []
+        return best.steps if "best" in self._parts and best is not None else []
+
+    def tidy(self) -> None:
+        """Drop what a process that was killed after its last save did not come to drop."""
+        run, step = self._trainer.run, self.last_step
+        if run is not None and step:
+            prune(run, step, self._keep(), self._protected(), future=False)
 
     def load(self, checkpoint: Checkpoint, in_place: bool) -> TrainerState:
         """Put a checkpoint's weights, optimizer, counters, best weights and callbacks back."""
@@ -104,9 +114,11 @@ class Saver:
         trainer.step.load_state(optimizer, saved["n_updates"])
         best = trainer.best
         if best is not None and saved["best"] and saved["best"]["monitor"] == best.monitor:
-            best.value, best.step = saved["best"]["value"], saved["best"]["step"]
-            if best.step is not None:
+            best.ranked = [(value, step) for value, step in saved["best"]["ranked"]][: best.keep]
+            if best.ranked:
                 best.take(checkpoint.load_best(parameters))
+        _give_back(trainer.plan.schedule, saved["schedule"])
+        _give_back(trainer.step, saved["step"])
         for name, callback in _named(trainer.callbacks):
             if name in saved["callbacks"]:
                 callback.load_state_dict(saved["callbacks"][name])
@@ -116,6 +128,16 @@ class Saver:
         else:
             state.n_reports = 0  # the new run directory has a metrics.jsonl of its own
         return state
+
+
+def _state_of(thing: object) -> dict[str, Any]:
+    """Its state under the name of its class, so that another kind in the resumed run begins anew."""
+    return {type(thing).__name__: thing.state_dict()} if isinstance(thing, Stateful) else {}
+
+
+def _give_back(thing: object, saved: dict[str, Any]) -> None:
+    if isinstance(thing, Stateful) and type(thing).__name__ in saved:
+        thing.load_state_dict(saved[type(thing).__name__])
 
 
 def _named(callbacks: list[Callback]) -> Iterator[tuple[str, Callback]]:
@@ -130,14 +152,14 @@ def _named(callbacks: list[Callback]) -> Iterator[tuple[str, Callback]]:
 # What may change at any time: it has no part in what is learnt.
 _NOT_LEARNT = (
     "output_dir", "overwrite", "max_time", "logging_steps", "save_strategy", "save_steps", "save_seconds",
-    "save_total_limit", "n_threads", "report_to", "max_memory",
+    "save_total_limit", "save_best_limit", "n_threads", "report_to", "samples", "sample_prompt", "max_memory",
 )  # fmt: skip
 
 
 def changed_arguments(checkpoint: Checkpoint, args: TrainingArguments) -> str:
     """The arguments that differ from those of a checkpoint and bear on what is learnt: "learning_rate, seed"."""
     now = json.loads(to_json(args.to_dict()))
-    saved = checkpoint.state.get("arguments", now)  # earlier versions did not note them
+    saved = checkpoint.state["arguments"]
     names = [name for name, value in now.items() if name not in _NOT_LEARNT and saved.get(name) != value]
     return ", ".join(names)
 

@@ -29,7 +29,8 @@ class LossWindow:
 
 @dataclass
 class TrainerState:
-    """The position of a run. A checkpoint holds all of it but `log_history`, of which it holds the length.
+    """The position of a run. A checkpoint holds all of it but `stop_reason` and `log_history`, of which it
+    holds the length.
 
     step : updates tried, those skipped for a non-finite gradient included.
     epoch_index, position : finished epochs, and micro-batches done in the epoch that has begun.
@@ -86,7 +87,7 @@ class TrainerState:
 
     def to_dict(self) -> dict[str, Any]:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        for name in ("log_history", "stop_reason", "metrics"):
+        for name in ("log_history", "stop_reason"):
             del values[name]
         for name in ("since_report", "since_evaluation"):
             values[name] = dataclasses.asdict(values[name])

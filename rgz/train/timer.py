@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Clock = Callable[[], float]
+_LEAST_WEIGHT = 0.005
 
 
 class Timer:
@@ -16,7 +17,9 @@ class Timer:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._started = self._mark = clock()
-        self._train = self._first = self._other = self._evaluation = 0.0
+        self._pace = self._other = self._evaluation = 0.0  # seconds a step, and seconds
+        self._told = 0.0  # seconds that followed evaluations
+        self._telling = False
         self._steps = self._evaluations = 0
         self._window = [0.0, 0, 0]  # seconds, tokens, sequences since the last report
         self.last_save = self._started
@@ -34,16 +37,23 @@ class Timer:
 
     def step_done(self, n_tokens: int, n_sequences: int) -> None:
         seconds = self._lap()
-        if self._steps == 0:
-            self._first = seconds
-        self._train += seconds
         self._steps += 1
+        # A mean whose weights grow with the step's number, then fade after some 200 steps: it follows a machine that
+        # others use, or that gets hot. The first step, which touches all memory for the first time, has no part.
+        weight = max(2 / self._steps, _LEAST_WEIGHT) if self._steps > 1 else 1.0
+        self._pace += weight * (seconds - self._pace)
         for i, amount in enumerate((seconds, n_tokens, n_sequences)):
             self._window[i] += amount
 
     def evaluation_done(self) -> None:
         self._evaluation += self._lap()
         self._evaluations += 1
+        self._telling = True
+
+    def evaluation_told(self) -> None:
+        """What followed an evaluation, such as a sample of text, takes time at each of them too."""
+        self._told += self._lap()
+        self._telling = False
 
     def save_done(self) -> None:
         self.other_done()
@@ -58,12 +68,17 @@ class Timer:
         self._window = [0.0, 0, 0]
         return (tokens / seconds, sequences / seconds) if seconds > 0 else (None, None)
 
-    def eta(self, steps_left: int, evaluations_left: int) -> float | None:
-        """Seconds to go at the pace of this sitting; None before the first step."""
+    def eta(self, steps_left: int, evaluations_left: int, evaluation_steps: float = 0.0) -> float | None:
+        """Seconds to go at the pace of this sitting; None before the first step.
+
+        evaluation_steps : how many steps an evaluation is thought to take as long as, until one was timed.
+        """
         if self._steps == 0:
             return None
-        # The first step touches all memory for the first time and would weigh for long in a short run.
-        pace = (self._train - self._first) / (self._steps - 1) if self._steps > 1 else self._train
-        pace += self._other / self._steps
-        an_evaluation = self._evaluation / self._evaluations if self._evaluations else 0.0
-        return steps_left * pace + evaluations_left * an_evaluation
+        eta = steps_left * (self._pace + self._other / self._steps)
+        if not self._evaluations:
+            return eta + evaluations_left * evaluation_steps * self._pace
+        told = self._told / max(self._evaluations - self._telling, 1)
+        if self._telling and steps_left:
+            eta += told  # of the evaluation that is being told
+        return eta + evaluations_left * (self._evaluation / self._evaluations + told)

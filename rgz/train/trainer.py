@@ -1,4 +1,4 @@
-"""The training loop."""
+"""A run: from a model, text and arguments to a trained model."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import Any, TextIO, TypeGuard
 
 from rgz.config import TrainingArguments
 from rgz.data import Dataset
-from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.strict import need_instance
+from rgz.train.best import BestWeights
 from rgz.train.budget import fit_plan
-from rgz.train.callbacks import VALIDATION_METRICS, BestWeights, Callback, EarlyStopping, check_monitor
+from rgz.train.callbacks import Callback
+from rgz.train.early_stopping import EarlyStopping
 from rgz.train.evaluation import mean_loss
 from rgz.train.interfaces import ModelLike, PathLike, StepFactory, StepLike
-from rgz.train.interrupt import InterruptRequest, catch_interrupt
-from rgz.train.monitor import ConsoleReporter, JsonlReporter, build_report, format_duration
+from rgz.train.interrupt import InterruptRequest
+from rgz.train.loop import TrainingLoop
+from rgz.train.metrics import VALIDATION_METRICS, check_monitor
+from rgz.train.monitor import ConsoleReporter, build_report
 from rgz.train.plan import TrainingPlan, make_step, plan_training
+from rgz.train.reporters import file_reporters
 from rgz.train.rundir import RunDirectory
+from rgz.train.samples import Samples
 from rgz.train.saving import Saver, changed_arguments, find_checkpoint
 from rgz.train.state import TrainerState, perplexity
 from rgz.train.timer import Clock, Timer
-from rgz.train.update import Updater, describe_skip, refuse_to_go_on
+from rgz.train.update import Updater
 from rgz.train.verdict import verdicts
-
-_TRAINING_METRICS = (
-    "loss", "perplexity", "learning_rate", "grad_norm", "tokens_per_second", "samples_per_second",
-)  # fmt: skip
+from rgz.train.watch import Watch
 
 
 class Trainer:
@@ -62,6 +64,8 @@ class Trainer:
         if (patience := self.args.early_stopping_patience) is not None:
             stopping = EarlyStopping(self.args.metric_for_best_model, self.args.early_stopping_min_delta, patience)
             self.callbacks.insert(0, stopping)
+        self._watch = Watch()
+        self.callbacks.insert(0, self._watch)
         self.run = RunDirectory(self.args.output_dir) if self.args.output_dir is not None else None
         self.state = TrainerState()
         self.best: BestWeights | None = None
@@ -76,10 +80,12 @@ class Trainer:
         self._step_factory = step_factory
         self._clock = clock
         self._console = ConsoleReporter(stream)
-        self._reporters: list[Callback] = [self._console] if "console" in self.args.report_to else []
-        if self.run is not None and "jsonl" in self.args.report_to:
-            self._reporters.insert(0, JsonlReporter(self.run))
-        self._interrupt = InterruptRequest()
+        self._reporters = file_reporters(self.args.report_to, self.run)
+        if "console" in self.args.report_to:
+            self._reporters.append(self._console)
+            if self.args.samples and hasattr(model, "generate"):
+                self._reporters.append(Samples())
+        self.interrupt = InterruptRequest()
 
     def say(self, text: str) -> None:
         """One sentence to the user, above the progress bar; whatever args.report_to names, it is not lost."""
@@ -96,7 +102,9 @@ class Trainer:
     @property
     def metric_names(self) -> tuple[str, ...]:
         """What `state.metrics` will hold: the names that a callback may monitor."""
-        return _TRAINING_METRICS + (VALIDATION_METRICS if self.has_validation else ())
+        logged = build_report(TrainerState(), (None, None), None, {})
+        metrics = tuple(name for name in logged if name not in ("step", "epoch"))
+        return metrics + (VALIDATION_METRICS if self.has_validation else ())
 
     def prepare(self) -> TrainingPlan:
         """Encode and count; done once, and by `train` where nobody asked before."""
@@ -122,6 +130,9 @@ class Trainer:
             self.say(notice)
         self.step = self._step_factory(self.model, self.args, plan.max_rows, plan.max_seqs)
         self.best = self._best_keeper()
+        if plan.schedule.watches is not None:
+            check_monitor(plan.schedule.watches, self)
+        plan.schedule.load_state_dict({})
         self.saver = Saver(self)
         self.state = TrainerState() if checkpoint is None else self.saver.load(checkpoint, in_place)
         if checkpoint is not None and (changed := changed_arguments(checkpoint, self.args)):
@@ -132,11 +143,17 @@ class Trainer:
         if self.run is not None:
             self.run.start(self.model.config, self.tokenizer, self.args, self._run_info, fresh=not in_place)
             self.state.log_history = self.run.read_history(self.state.n_reports) if in_place else []
+            self.saver.tidy()
         for reporter in self._reporters:
             reporter.on_train_begin(self, self.state)
         if self.state.step >= self.state.max_steps:
             self.say(tr("all {steps} steps of this run are done already", steps=self.state.max_steps))
-        self._train()
+        self.exception, self.timer = None, Timer(self._clock)
+        TrainingLoop(self).run()
+        history, skipped, watch = self.state.log_history, self.state.skipped_updates, self._watch
+        for sentence in (self.state.stop_reason, *verdicts(history, skipped, watch.spikes, watch.worst)):
+            if sentence:
+                self.say(sentence)
         return self.state.log_history
 
     def _best_keeper(self) -> BestWeights | None:
@@ -144,164 +161,51 @@ class Trainer:
         for callback in self.callbacks:
             if _wants_best(callback):
                 check_monitor(callback.monitor, self)
-                return BestWeights(callback.monitor, callback.mode)
+                return BestWeights(callback.monitor, callback.mode, self.args.save_best_limit)
         monitor = self.args.metric_for_best_model
         if "best" not in self.args.save_strategy and (
             not self.args.load_best_model_at_end or (monitor in VALIDATION_METRICS and not self.has_validation)
         ):
             return None
         check_monitor(monitor, self)
-        return BestWeights(monitor)
+        return BestWeights(monitor, keep=self.args.save_best_limit)
 
-    def _train(self) -> None:
-        self.exception = None
-        self._updated = self._out_of_time = False  # one update at least, or a run with a short limit never moves
-        self.timer = Timer(self._clock)
-        asked = tr("stopping after this step; press Ctrl-C again to stop without a checkpoint")
-        with catch_interrupt(lambda: self.say(asked)) as self._interrupt:
-            self.updater = Updater(self.step, self.plan, self.args, self._interrupt)
-            try:
-                self._loop()
-                self._finish()
-            except BaseException as error:
-                self._give_up(error)
-                raise
-            self._settle()
-            self._fire("on_train_end")
-        if self.state.stop_reason:
-            self.say(self.state.stop_reason)
-        for sentence in verdicts(self.state.log_history, self.state.skipped_updates):
-            self.say(sentence)
-
-    def _loop(self) -> None:
-        state = self.state
-        self._at_boundary()  # what an interruption left undone between two updates
-        while state.step < state.max_steps and not state.stop_reason:
-            if state.position == 0:
-                self._fire("on_epoch_begin")
-            done = self.updater.run(state)
-            self._updated = True
-            self.timer.step_done(done.n_tokens, done.n_sequences)
-            if not done.finite:
-                self.say(describe_skip(state))
-                refuse_to_go_on(state, self.run.checkpoints() if self.run is not None else [])
-            self._fire("on_step_end")
-            if state.at_epoch_end:
-                self._fire("on_epoch_end")
-            self._at_boundary()
-        self._interrupt.check()
-
-    def _at_boundary(self) -> None:
-        """Evaluate, report, look at the clock and save, as far as due and not done yet for this step."""
-        state, args = self.state, self.args
-        improved = False
-        evaluate = state.step % self.plan.eval_every == 0 or state.step == state.max_steps
-        if evaluate and state.step > state.last_eval_step:
-            improved = self._evaluate_and_report()
-        elif state.step % args.logging_steps == 0 and state.step > state.last_log_step:
-            self._report()
-        if args.max_time is not None and self._updated and self.timer.elapsed() >= float(args.max_time):
-            self._out_of_time = True
-            self.stop(self._time_is_up(format_duration(float(args.max_time))))
-        if self.saver.due(improved):
-            self._save()
-
-    def _time_is_up(self, limit: str) -> str:
-        if self.saver.enabled:
-            return tr("the time limit of {limit} is reached; go on with: {command}", limit=limit, command=self._resume)
-        return tr("the time limit of {limit} is reached; without checkpoints this run cannot go on", limit=limit)
-
-    @property
-    def _resume(self) -> str:
-        return self.run.resume_command() if self.run is not None else "-"
-
-    def _evaluate_and_report(self) -> bool:
-        """Measure, report, keep the weights if they are the best yet (then True), tell the callbacks."""
-        state = self.state
-        measured = self.evaluate() if self.has_validation else {}
-        self.timer.evaluation_done()
-        state.last_eval_step = state.step
-        self._report(measured)
-        state.metrics = dict(state.log_history[-1])
-        if (loss := state.since_evaluation.mean) is not None:
-            state.metrics.update(loss=loss, perplexity=perplexity(loss))
-        state.since_evaluation.clear()
-        improved = False
-        if self.best is not None:
-            improved = self.best.offer(state.metrics[self.best.monitor], state.step, self.model.parameters())
-        self._fire("on_evaluate")
-        return improved
+    def restore_best(self) -> bool:
+        """Put the best weights back, if somebody wants that and there are any."""
+        wanted = self.args.load_best_model_at_end or any(map(_wants_best, self.callbacks))
+        return wanted and self.best is not None and self.best.restore(self.model.parameters())
 
     def evaluate(self) -> dict[str, float]:
         """Loss a token on the validation data, and its perplexity, with the weights as they are."""
         assert self.plan.val_batches is not None
-        loss, _ = mean_loss(self.step, self.plan.val_batches, self._interrupt.check)
+        loss, _ = mean_loss(self.step, self.plan.val_batches, self.interrupt.check)
         return {"val_loss": loss, "val_perplexity": perplexity(loss)}
-
-    def _report(self, measured: Mapping[str, float] | None = None) -> None:
-        state = self.state
-        report = build_report(state, self.timer.speeds(), self.eta_seconds(), measured or {})
-        state.log_history.append(report)
-        state.n_reports += 1
-        state.last_log_step = state.step
-        state.since_report.clear()
-        self._fire("on_log")
 
     def eta_seconds(self) -> float | None:
         """Seconds until the last step or the time limit, whichever comes first."""
         state = self.state
-        eta = self.timer.eta(state.max_steps - state.step, self.plan.evaluations_left(state.step))
+        plan = self.plan
+        eta = self.timer.eta(state.max_steps - state.step, plan.evaluations_left(state.step), plan.evaluation_steps)
         if eta is None or self.args.max_time is None:
             return eta
         return max(0.0, min(eta, float(self.args.max_time) - self.timer.elapsed()))
 
-    def _save(self) -> None:
-        self.timer.other_done()
-        self.saver.save()
-        self._fire("on_save")
-        self.timer.save_done()
+    def fire(self, *events: str) -> None:
+        """Call hooks of everyone: of the reporters first, or a callback that raises would leave no report.
 
-    def _finish(self) -> None:
-        if self.saver.due_at_end(interrupted=self._out_of_time):
-            self._save()
-        # After the checkpoint: a run that goes on from it must not have been evaluated out of turn.
-        if self.state.step > self.state.last_eval_step:
-            self._evaluate_and_report()
-
-    def _give_up(self, error: BaseException) -> None:
-        """Save what can be saved; what goes wrong meanwhile is said, the first error is the one raised."""
-        self.exception = error
-        interrupted = isinstance(error, KeyboardInterrupt)
-        try:
-            if interrupted and self.updater.mid_update:
-                self.say(tr("stopped in the middle of an update: no checkpoint of this step is written"))
-            elif interrupted and self.saver.due_at_end(interrupted=True):
-                self._save()
-            self._settle(failed=not interrupted or self.updater.mid_update)
-        except (OSError, RgzError) as second:
-            self.say(str(second))
-        except KeyboardInterrupt:
-            self.say(tr("interrupted again: no checkpoint of this step is written"))
-        try:
-            self._fire("on_exception")
-        finally:
-            self._fire("on_train_end")
-            if interrupted and self.saver.enabled:
-                step, command = self.state.step, self._resume
-                self.say(tr("interrupted at step {step}; go on with: {command}", step=step, command=command))
-
-    def _settle(self, failed: bool = False) -> None:
-        """Put the best weights back and write them; after a failure only those known to be good."""
-        wanted = self.args.load_best_model_at_end or any(map(_wants_best, self.callbacks))
-        restored = wanted and self.best is not None and self.best.restore(self.model.parameters())
-        if self.run is not None and (restored or (not failed and self.state.step > 0)):
-            self.model.save_pretrained(self.run.path)
-
-    def _fire(self, event: str) -> None:
-        # Reporters first: a callback that raises must find the report it reacts to already written.
-        for callback in (*self._reporters, *self.callbacks):
-            hook: Callable[[Trainer, TrainerState], None] = getattr(callback, event)
-            hook(self, self.state)
+        Ctrl-C in one of them is raised when all have been called: the checkpoint that follows must not hold some that
+        have seen this step and some that have not.
+        """
+        pressed: KeyboardInterrupt | None = None
+        for event in events:
+            for callback in (*self._reporters, *self.callbacks):
+                hook: Callable[[Trainer, TrainerState], None] = getattr(callback, event)
+                try:
+                    hook(self, self.state)
+                except KeyboardInterrupt as error:
+                    pressed = error
+        if pressed is not None:
+            raise pressed
 
 
 def _notices_of(data: Sequence[Any]) -> list[str]:

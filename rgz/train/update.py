@@ -23,12 +23,17 @@ class TrainingDiverged(RgzError):
 
 @dataclass(frozen=True)
 class UpdateDone:
-    """loss : mean over the targets of this update; finite : False where the update was skipped."""
+    """loss : mean over the targets of this update; finite : False where the update was skipped.
+
+    epoch, batches : which, counted from 1; the first and the last of its batches.
+    """
 
     loss: float
     finite: bool
     n_tokens: int
     n_sequences: int
+    epoch: int
+    batches: tuple[int, int]
 
 
 class Updater:
@@ -68,19 +73,26 @@ class Updater:
             grad_norm = step.update(learning_rate, n_targets)
         else:
             step.discard()
-        finite = math.isfinite(grad_norm)
+        finite, epoch = math.isfinite(grad_norm), state.epoch_index + 1
         state.advance(last - first, n_tokens)
         state.count(loss_sum, n_targets, learning_rate, grad_norm if finite else None)
         self.mid_update = False
         self.last_loss = loss_sum / n_targets
-        return UpdateDone(self.last_loss, finite, n_tokens, n_sequences)
+        return UpdateDone(self.last_loss, finite, n_tokens, n_sequences, epoch, (first + 1, last))
 
 
-def describe_skip(state: TrainerState) -> str:
+def describe_skip(state: TrainerState, done: UpdateDone) -> str:
+    """What was not finite, and which text was not learnt from."""
+    first, last = done.batches
     return tr(
-        "step {step}: loss or gradient is not finite; the update was skipped ({count} so far)",
+        "step {step}: {what} is not finite; the update was skipped ({count} so far): nothing learnt from batches "
+        "{batches} of epoch {epoch}, {tokens} tokens",
         step=state.step,
+        what=tr("the gradient") if math.isfinite(done.loss) else tr("the loss"),
         count=state.skipped_updates,
+        batches=first if first == last else f"{first}-{last}",
+        epoch=done.epoch,
+        tokens=done.n_tokens,
     )
 
 

@@ -49,7 +49,7 @@ SLIPS = [
     ("train plain.txt --batch-size many", 2, ["--batch-size", "an integer", "many"]),
     ("train plain.txt --batch-size", 2, ["--batch-size needs a value"]),
     ("train plain.txt --packing=no", 2, ["--no-packing"]),
-    ("train plain.txt --lr-scheduler-kwargs cycles", 2, ["name=number"]),
+    ("train plain.txt --lr-scheduler-kwargs cycles", 2, ["name=value"]),
     ("train plain.txt --lr-scheduler-kwargs steps=5", 1, ["lr_scheduler_kwargs must not hold steps"]),
     ("train plain.txt --lr-scheduler-kwargs total_steps=5", 1, ["lr_scheduler_kwargs must not hold total_steps"]),
     ("train plain.txt --lr-scheduler-kwargs floor=[]", 1, ["floor must be a number, got []"]),

@@ -1,4 +1,9 @@
 import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from train.fakes import FakeClock, FakeModel, FakeStep, FakeTokenizer, token_data
@@ -37,3 +42,28 @@ def make_trainer(tmp_path):
         return trainer
 
     return make
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory):
+    """forked(folder, *args, **request): run a command of rgz in a forked child; see forking.py for requests.
+
+    The answer holds what the child printed besides, as "output".
+    """
+    environment = {**os.environ, "RGZ_LANG": "en", "RGZ_NUM_THREADS": "1"}
+    log = tmp_path_factory.mktemp("forked") / "log.txt"
+    nothing = {"kill_after": None, "kill_before": None, "full_from": None, "file_size": None}
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("forking.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+    ) as process:  # fmt: skip
+
+        def run(folder, *args, **request):
+            request = {**nothing, **request, "args": [str(arg) for arg in args], "folder": str(folder), "log": str(log)}
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline())
+            return {**answer, "output": log.read_text(encoding="utf-8", errors="replace")}
+
+        yield run
+        process.stdin.close()

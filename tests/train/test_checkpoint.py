@@ -1,8 +1,9 @@
 """Which checkpoints a run writes, and which it keeps."""
 
 import pytest
-from train.fakes import FakeClock, token_data
+from train.fakes import FakeClock, InterruptAt, token_data
 
+from rgz.config import TrainingArguments
 from rgz.errors import RgzError
 from rgz.train import Callback, read_checkpoint
 
@@ -38,6 +39,14 @@ def test_without_save_steps_the_clock_decides(make_trainer):
     assert len(steps) > 2 and steps[-1] == 16 and kept == steps[-3:]
 
 
+def test_by_the_clock_alone(make_trainer):
+    steps, *_ = run(make_trainer, save_strategy="seconds", save_steps=1, save_seconds=8, clock=FakeClock(1.0))
+    assert 2 < len(steps) < 8 and steps[-1] == 16
+    assert TrainingArguments().save_seconds == 300
+    with pytest.raises(RgzError, match="save_seconds must be a time, like 5m, got None"):
+        TrainingArguments(save_strategy="seconds", save_seconds=None)
+
+
 def test_each_epoch(make_trainer):
     assert run(make_trainer, save_strategy="epoch", num_train_epochs=3)[0] == [8, 16, 24]
 
@@ -62,6 +71,50 @@ def test_the_best(make_trainer, strategy):
     assert kept == ([best] if strategy == "best" else [best, last])
 
 
+def scripted(make_trainer, losses, **settings):
+    """A run of 16 steps, evaluated each 2, whose validation losses are those given."""
+    saves, values = Saves(), iter(losses)
+    trainer = make_trainer(eval_steps=2, callbacks=[saves], **settings)
+    trainer.evaluate = lambda: {"val_loss": next(values), "val_perplexity": 1.0}
+    trainer.train()
+    return saves.steps, sorted(int(path.name.split("-")[1]) for path in trainer.run.checkpoints())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "limits", "saved", "kept"),
+    [
+        # steps               2    4    6    8    10   12   14   16: the best is 4, then come 10, 6, 14
+        ("best", (1, None), [2, 4], [4]),
+        ("best", (3, None), [2, 4, 6, 10], [4, 6, 10]),
+        ("best+last", (2, None), [2, 4, 6, 10, 16], [4, 10, 16]),
+        ("best+steps", (1, 2), [2, 4, 5, 10, 15, 16], [4, 15, 16]),
+        ("best+steps", (2, 1), [2, 4, 5, 6, 10, 15, 16], [4, 10, 16]),
+        ("best+epoch", (1, 1), [2, 4, 8, 16], [4, 16]),
+        ("best+epoch", (1, None), [2, 4, 8, 16], [2, 4, 8, 16]),
+    ],
+)
+def test_the_best_n_are_kept_beside_the_others(make_trainer, strategy, limits, saved, kept):
+    losses = [3.0, 1.0, 2.0, 9.0, 1.5, 9.0, 2.5, 9.0]
+    settings = {"save_strategy": strategy, "save_best_limit": limits[0], "save_total_limit": limits[1]}
+    assert scripted(make_trainer, losses, save_steps=5, **settings) == (saved, kept)
+
+
+def test_what_a_killed_process_did_not_drop_is_dropped_by_the_next(make_trainer):
+    *_, trainer, _ = run(make_trainer, save_steps=5, save_total_limit=None)
+    again = make_trainer(save_steps=5, save_total_limit=1)
+    again.train(resume_from_checkpoint=True)
+    assert [path.name for path in trainer.run.checkpoints()] == ["checkpoint-16"]
+
+
+def test_going_back_keeps_the_newer_checkpoints_until_the_next_save(make_trainer):
+    *_, trainer, _ = run(make_trainer, save_steps=5)
+    [*_, oldest] = trainer.run.checkpoints()
+    again = make_trainer(save_steps=5, callbacks=[InterruptAt(10, "on_train_begin")])
+    with pytest.raises(KeyboardInterrupt):
+        again.train(resume_from_checkpoint=oldest)
+    assert [path.name for path in trainer.run.checkpoints()] == ["checkpoint-16", "checkpoint-15", "checkpoint-10"]
+
+
 def test_the_best_needs_something_to_measure(make_trainer):
     with pytest.raises(RgzError, match="val_loss cannot be watched"):
         run(make_trainer, save_strategy="best", validation_split=0.0)
@@ -71,7 +124,7 @@ def test_a_checkpoint_tells_what_it_holds(make_trainer):
     *_, trainer, _ = run(make_trainer, save_steps=5)
     checkpoint = read_checkpoint(trainer.run.path / "checkpoint-10")
     assert checkpoint.step == 10 and checkpoint.state["n_updates"] == 10
-    assert set(checkpoint.state["sha256_of_files"]) >= {"model.safetensors", "optimizer.safetensors"}
+    assert set(checkpoint.state["sha256_of_files"]) >= {"model.safetensors", "optimizer.safetensors", "config.json"}
     assert (checkpoint.path / "config.json").exists()
 
 

@@ -22,7 +22,8 @@ def language(monkeypatch):
 
 def test_the_line_of_the_guide():
     assert format_report(REPORT, 500) == (
-        "[  1/500] Loss 4.1234 | PPL 61.77 | LR 0.001000 | Grad 1.2345 | 123.4 samples/s | 4,567 tokens/s | ETA 1m23s"
+        "[  1/500] Loss 4.1234 | PPL 61.77 | LR 0.001000 | Grad 1.2345 | "
+        "Speed 123.4 samples/s | 4,567 tokens/s | ETA 1m23s"
     )
 
 
@@ -33,7 +34,7 @@ def test_the_line_with_validation_small_rates_and_gaps():
     }  # fmt: skip
     assert format_report(report, 9) == (
         "[1/9] Loss -- | PPL -- | Val loss 5.0000 | Val PPL 148.41 | LR 1.00e-06 | Grad -- | "
-        "123.4 samples/s | -- tokens/s | ETA --"
+        "Speed 123.4 samples/s | -- tokens/s | ETA --"
     )
 
 

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from train.fakes import InterruptAt, token_data
+from train.runs import without_times
 
 from rgz.errors import RgzError
 from rgz.train import EarlyStopping, RunDirectory, newest_whole
@@ -16,7 +17,6 @@ SETTINGS = {
     "num_train_epochs": 6, "gradient_accumulation_steps": 3, "logging_steps": 2, "eval_steps": 5,
     "save_steps": 3, "learning_rate": 3.0,
 }  # fmt: skip
-TIMES = ("tokens_per_second", "samples_per_second", "eta_seconds")
 
 
 def validation():
@@ -24,7 +24,7 @@ def validation():
 
 
 def untimed(history):
-    return [{key: value for key, value in report.items() if key not in TIMES} for report in history]
+    return [without_times(report) for report in history]
 
 
 @pytest.fixture
@@ -35,15 +35,15 @@ def uninterrupted(make_trainer, tmp_path):
     return trainer, history
 
 
-def check_same(trainer, history, whole, whole_history):
+def check_same(trainer, history, whole, whole_history, last=24):
     np.testing.assert_array_equal(trainer.model.table, whole.model.table)
     np.testing.assert_array_equal(trainer.step.momentum, whole.step.momentum)
     assert untimed(history) == untimed(whole_history)
     assert untimed(trainer.run.read_history()) == untimed(whole_history)
     for name in (
         "model.safetensors",
-        "checkpoint-24/model.safetensors",
-        "checkpoint-24/optimizer.safetensors",
+        f"checkpoint-{last}/model.safetensors",
+        f"checkpoint-{last}/optimizer.safetensors",
     ):
         assert (trainer.run.path / name).read_bytes() == (whole.run.path / name).read_bytes()
 
@@ -117,12 +117,26 @@ def test_early_stopping_goes_on_counting_after_a_resume(make_trainer):
     trainer = make_trainer(val=validation(), callbacks=[stopping(), InterruptAt(last)], **SETTINGS)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
-    assert trainer.callbacks[0].wait == 1
+    assert trainer.callbacks[1].wait == 1
     trainer = make_trainer(val=validation(), callbacks=[stopping()], **SETTINGS)
     assert untimed(trainer.train(resume_from_checkpoint=True)) == expected
     np.testing.assert_array_equal(trainer.model.table, whole.model.table)
     again = make_trainer(val=validation(), callbacks=[stopping()], **SETTINGS)
     assert untimed(again.train(resume_from_checkpoint=True)) == expected, "it had stopped: no step more"
+
+
+def test_a_run_in_many_short_sittings_equals_the_uninterrupted_one(make_trainer, uninterrupted):
+    """--max-time, again and again."""
+    sittings = 0
+    while True:
+        trainer = make_trainer(val=validation(), max_time=2.0, **SETTINGS)
+        history = trainer.train(resume_from_checkpoint=sittings > 0)
+        sittings += 1
+        if trainer.state.step == 24:
+            break
+        assert f"go on with: rgz resume {trainer.run.path}" in trainer.output()
+    assert sittings > 4
+    check_same(trainer, history, *uninterrupted)
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(make_trainer, uninterrupted, tmp_path):

@@ -56,7 +56,7 @@ def test_the_lines_are_those_of_the_guide(make_trainer):
     number = r"\d+\.\d+"
     pattern = (
         rf"\[ 3/20\] Loss \d\.\d{{4}} \| PPL {number} \| LR \d\.\d{{6}} \| Grad \d\.\d{{4}} \| "
-        rf"{number} samples/s \| [\d,]+ tokens/s \| ETA \d+s"
+        rf"Speed {number} samples/s \| [\d,]+ tokens/s \| ETA \d+s"
     )
     assert re.fullmatch(pattern, trainer.output().splitlines()[0])
 
