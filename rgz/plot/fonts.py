@@ -19,7 +19,7 @@ def chinese_font() -> str | None:
     """The name under which matplotlib knows it, or None where this machine has none."""
     from matplotlib import font_manager
 
-    found = {entry.name: entry.fname for entry in font_manager.fontManager.ttflist}
+    found: dict[str, str] = {entry.name: entry.fname for entry in font_manager.fontManager.ttflist}
     for name in (*_KNOWN, *found):
         if name in found and _has_chinese(found[name]):
             return name
@@ -27,7 +27,8 @@ def chinese_font() -> str | None:
     for path in sorted(set(font_manager.findSystemFonts()) - set(found.values())):
         if _has_chinese(path):
             font_manager.fontManager.addfont(path)
-            return font_manager.fontManager.ttflist[-1].name
+            newest: str = font_manager.fontManager.ttflist[-1].name
+            return newest
     return None
 
 
