@@ -30,6 +30,7 @@ _HOMES = {
     "info": "rgz.cpu",
     "load_dataset": "rgz.data",
     "load_tokenizer": "rgz.text",
+    "train_with_cached_tokens": "rgz.train.cached",
 }
 __all__ = [
     "AdamW",
@@ -52,6 +53,7 @@ __all__ = [
     "ops",
     "schedules",
     "text",
+    "train_with_cached_tokens",
 ]
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from rgz.generate.model import Model
     from rgz.optim.adamw import AdamW
     from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
+    from rgz.train.cached import train_with_cached_tokens
     from rgz.train.callbacks import Callback, EarlyStopping
     from rgz.train.step import TrainStep
     from rgz.train.trainer import Trainer

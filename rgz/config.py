@@ -216,6 +216,7 @@ class TrainingArguments(Strict):
     max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay the same) and
         activations recomputed until the whole process stays below it.
     mask_prompts : the loss counts the answers of chats only.
+    token_cache : text is encoded once and its ids kept in the private cache folder for later runs.
     report_to : "console", "jsonl", both or none of them; a single one, or "none", may be a plain text.
     overwrite : a run that output_dir already holds is thrown away.
     """
@@ -241,6 +242,7 @@ class TrainingArguments(Strict):
     packing: bool = True
     group_by_length: bool = False
     mask_prompts: bool = False
+    token_cache: bool = True
     augment: str | None = None
     validation_split: float = 0.05
     eval_steps: int | None = None

@@ -62,6 +62,7 @@ def training_helps() -> dict[str, str]:
         "packing": tr("fill each batch up with whole sequences"),
         "group_by_length": tr("batches of sequences of like length"),
         "mask_prompts": tr("learn the answers of dialogues only"),
+        "token_cache": tr("encode the text once and keep its tokens for later runs"),
         "augment": tr("augmentation (not in this version)"),
         "validation_split": tr("share of the documents held out for validation"),
         "eval_steps": tr("updates between evaluations; none: once an epoch"),

@@ -18,7 +18,7 @@ from rgz.errors import RgzError
 from rgz.messages import tr
 
 # What may change without changing what is learnt.
-CHANGEABLE = ("max_time", "logging_steps", "save_seconds", "save_total_limit", "n_threads", "report_to")
+CHANGEABLE = ("max_time", "logging_steps", "save_seconds", "save_total_limit", "n_threads", "report_to", "token_cache")
 
 
 def build() -> Command:

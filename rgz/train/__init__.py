@@ -1,5 +1,6 @@
 """The training loop, its callbacks, its checkpoints."""
 
+from rgz.train.cached import train_with_cached_tokens
 from rgz.train.callbacks import BestWeights, Callback, EarlyStopping
 from rgz.train.checkpoint import Checkpoint, newest_whole, read_checkpoint
 from rgz.train.evaluation import mean_loss
@@ -25,5 +26,6 @@ __all__ = [
     "newest_whole",
     "plan_training",
     "read_checkpoint",
+    "train_with_cached_tokens",
     "verdicts",
 ]

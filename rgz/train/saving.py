@@ -130,7 +130,7 @@ def _named(callbacks: list[Callback]) -> Iterator[tuple[str, Callback]]:
 # What may change at any time: it has no part in what is learnt.
 _NOT_LEARNT = (
     "output_dir", "overwrite", "max_time", "logging_steps", "save_strategy", "save_steps", "save_seconds",
-    "save_total_limit", "n_threads", "report_to", "max_memory",
+    "save_total_limit", "n_threads", "report_to", "max_memory", "token_cache",
 )  # fmt: skip
 
 
