@@ -205,6 +205,8 @@ class TrainingArguments(Strict):
 
     output_dir : the run directory; None writes nothing.
     max_steps : overrides num_train_epochs when > 0.
+    batch_size : sequences a batch; with packing, as many tokens as batch_size full sequences have.
+    batch_tokens : tokens a batch, in whole sequences; overrides batch_size.
     max_time, save_seconds : seconds, or a text like "20m"; max_time counts one sitting, not the whole run.
     warmup_steps : updates, or below 1 (as a float) a share of all updates.
     eval_steps : None means once an epoch.
@@ -226,6 +228,7 @@ class TrainingArguments(Strict):
     max_steps: int = -1
     max_time: float | str | None = None
     batch_size: int = 16
+    batch_tokens: int | None = None
     gradient_accumulation_steps: int = 1
     max_length: int = 128
     learning_rate: float = 1e-3
@@ -270,7 +273,7 @@ class TrainingArguments(Strict):
         self.check_types()
         for name in ("batch_size", "gradient_accumulation_steps", "max_length", "logging_steps"):
             self.need(getattr(self, name) >= 1, name, ">= 1")
-        for name in ("eval_steps", "save_steps", "save_total_limit", "n_threads"):
+        for name in ("batch_tokens", "eval_steps", "save_steps", "save_total_limit", "n_threads"):
             self.need(getattr(self, name) is None or getattr(self, name) >= 1, name, ">= 1")
         patience = self.early_stopping_patience
         self.need(patience is None or patience >= 0, "early_stopping_patience", ">= 0")
@@ -298,3 +301,8 @@ class TrainingArguments(Strict):
             parse_bytes("max_memory", self.max_memory)
         if self.augment:  # the name is promised, the feature is not there yet: never ignored silently
             raise RgzError(tr("{name} is not supported by this version of rgz; leave it out", name="augment"))
+
+    @property
+    def batch_rows(self) -> int:
+        """The most tokens of a batch."""
+        return self.batch_tokens or self.batch_size * self.max_length

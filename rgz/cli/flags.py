@@ -46,6 +46,7 @@ def training_helps() -> dict[str, str]:
         "max_steps": tr("updates, instead of epochs"),
         "max_time": tr("stop after this time, like 20m or 1h30m; `rgz resume` goes on"),
         "batch_size": tr("sequences a batch; when packed, batch_size x max_length tokens"),
+        "batch_tokens": tr("tokens a batch, in whole sequences, instead of --batch-size"),
         "gradient_accumulation_steps": tr("batches an update"),
         "max_length": tr("tokens a sequence; longer texts are cut"),
         "learning_rate": tr("highest learning rate"),

@@ -239,15 +239,16 @@ def choose_size(settings: Settings, tokens: int, most_epochs: int) -> list[str]:
     training = settings.training
     usual = TrainingArguments.from_dict(training)
     chosen = []
-    a_sequence = usual.max_length * usual.gradient_accumulation_steps
-    batch = usual.batch_size
-    if "batch_size" not in training:
-        while batch > _LEAST_BATCH and tokens < _UPDATES_PER_EPOCH * batch * a_sequence:
+    an_update = usual.batch_rows * usual.gradient_accumulation_steps
+    if "batch_size" not in training and usual.batch_tokens is None:
+        batch = usual.batch_size
+        while batch > _LEAST_BATCH and tokens < _UPDATES_PER_EPOCH * an_update:
             batch //= 2
+            an_update //= 2
         training["batch_size"] = batch
         chosen.append(f"--batch-size {batch}")
     if not {"num_train_epochs", "max_steps"} & set(training):
-        wanted = round(ENOUGH_UPDATES * batch * a_sequence / max(tokens, 1))
+        wanted = round(ENOUGH_UPDATES * an_update / max(tokens, 1))
         training["num_train_epochs"] = float(min(max(wanted, 3), most_epochs))
         chosen.append(f"--num-train-epochs {training['num_train_epochs']:g}")
     return chosen

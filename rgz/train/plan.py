@@ -20,7 +20,7 @@ from rgz.train.interfaces import BatchesLike, StepLike
 
 # Resuming with another value of one of these would silently train on other batches than the run began with.
 _BATCHING = (
-    "batch_size", "gradient_accumulation_steps", "max_length", "packing", "group_by_length",
+    "batch_size", "batch_tokens", "gradient_accumulation_steps", "max_length", "packing", "group_by_length",
     "mask_prompts", "seed",
 )  # fmt: skip
 
@@ -191,6 +191,7 @@ def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> Batc
         group_by_length=args.group_by_length,
         seed=args.seed,
         shuffle=shuffle,
+        batch_tokens=args.batch_tokens,
     )
 
 
