@@ -207,6 +207,8 @@ class TrainingArguments(Strict):
     max_steps : overrides num_train_epochs when > 0.
     batch_size : sequences a batch; with packing, as many tokens as batch_size full sequences have.
     batch_tokens : tokens a batch, in whole sequences; overrides batch_size.
+    gradient_accumulation_steps : batches an update, every token weighing the same; fewer at the end of an epoch. With
+        packing=False the updates are those of batches so many times as large; packing fills those in its own way.
     max_time, save_seconds : seconds, or a text like "20m"; max_time counts one sitting, not the whole run.
     warmup_steps : updates, or below 1 (as a float) a share of all updates.
     eval_steps : None means once an epoch.
@@ -215,7 +217,7 @@ class TrainingArguments(Strict):
     save_total_limit : newest checkpoints kept, the best one besides; None keeps all.
     early_stopping_patience : evaluations without improvement of metric_for_best_model; None never stops.
     gradient_checkpointing : compute activations again in backward instead of keeping them: the same bits, less memory.
-    max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay the same) and
+    max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay as large) and
         activations recomputed until the whole process stays below it.
     mask_prompts : the loss counts the answers of chats only.
     token_cache : text is encoded once and its ids kept in the private cache folder for later runs.
