@@ -45,6 +45,7 @@ __all__ = [
     "Trainer",
     "TrainingArguments",
     "WordTokenizer",
+    "compat",
     "data",
     "generate",
     "info",
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rgz import data, generate, ops, schedules, text
+    from rgz import compat, data, generate, ops, schedules, text
     from rgz.config import ModelConfig, TrainingArguments
     from rgz.cpu import info
     from rgz.data import load_dataset
