@@ -22,7 +22,8 @@ from rgz.text import Tokenizer, encode_chat
 class TokenData:
     """The ids of all documents end to end.
 
-    ids : (T,) uint16, or int32 for a vocabulary above 65,536.
+    ids : (T,) uint16, or int32 for a vocabulary above 65,536; like all arrays here read-only where it comes from
+        the token cache.
     offsets : (D + 1,) int64; document d is ids[offsets[d] : offsets[d + 1]], beginning with bos.
     mask : (T,) uint8, 1 where an id counts as a target; None if all do. A document's first id never is one.
     fingerprint : of the tokenizer; "" if unknown.
