@@ -164,6 +164,7 @@ def test_its_data_is_read_as_it_is(corpus):
     "data, options, message",
     [
         ("no/such/folder", {}, "neither a file nor a folder|does not exist"),
+        (["data/a.json", "data/b.json"], {}, "data/a.json .*(neither a file nor a folder|does not exist)"),
         ([1, 2], {}, "data must be files, folders or texts, got 1"),
         ([], {}, "too short"),
         (TEXTS, {"patiance": 3}, "unknown key 'patiance'"),

@@ -24,6 +24,7 @@ from typing import Any
 
 from rgz.config import PRESETS, ModelConfig, TrainingArguments
 from rgz.data import Dataset, load_dataset
+from rgz.data.files import FORMATS
 from rgz.data.records import text_document
 from rgz.errors import RgzError
 from rgz.generate import ChatSession, Model
@@ -225,15 +226,22 @@ def _train(
 
 
 def _read(data: Data) -> Dataset:
-    """Files and folders by their names, everything else as texts."""
+    """Files and folders by their names, every other text as a text."""
     if isinstance(data, Dataset):
         return data
     if isinstance(data, str | os.PathLike):
         return load_dataset(data)
     items = list(data)
-    if items and all(isinstance(item, str | os.PathLike) and os.path.exists(item) for item in items):
+    if items and all(map(_is_name, items)):
         return load_dataset(items)
     for item in items:
         if not isinstance(item, str | list):
             raise RgzError(tr("data must be files, folders or texts, got {value}", value=repr(item)))
     return Dataset([text_document(item) if isinstance(item, str) else item for item in items])
+
+
+def _is_name(item: Any) -> bool:
+    """Whether an item is a file or a folder, there or misspelt."""
+    if isinstance(item, str):
+        return item.endswith(tuple(FORMATS)) or os.path.exists(item)
+    return isinstance(item, os.PathLike)

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from rgz import __version__
 from rgz.data.dataset import Dataset
 from rgz.data.encode import TokenData, encode_dataset
 from rgz.data.records import Document
@@ -148,14 +149,11 @@ def _shown(size: int) -> str:
 
 @functools.cache
 def _versions() -> list[str]:
-    """Of rgz, and of jieba, whose dictionary cuts the words."""
-    versions = []
-    for name in ("rgz", "jieba"):
-        try:
-            versions.append(importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            versions.append("")
-    return versions
+    """Of rgz, and of jieba, whose dictionary cuts the words; "" where that is not installed."""
+    try:
+        return [__version__, importlib.metadata.version("jieba")]
+    except importlib.metadata.PackageNotFoundError:
+        return [__version__, ""]
 
 
 def drop_oldest(folder: Path, limit: int, keep: Path) -> int:

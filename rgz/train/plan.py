@@ -168,6 +168,14 @@ def _vocabulary_too_small(has: int, needed: int) -> RgzError:
 
 def _encode(data: Any, tokenizer: Any, args: TrainingArguments, cache: TokenCache) -> TokenData:
     if isinstance(data, TokenData):
+        if tokenizer is not None and data.fingerprint not in ("", tokenizer.fingerprint):
+            raise RgzError(
+                tr(
+                    "the ids were encoded with tokenizer {theirs}, this run's is {ours}; encode the text again",
+                    theirs=data.fingerprint,
+                    ours=tokenizer.fingerprint,
+                )
+            )
         return data
     if isinstance(data, list) and data and all(isinstance(document, str | list) for document in data):
         data = Dataset(data)

@@ -64,6 +64,15 @@ def test_what_is_no_id_is_refused(wrong):
         rgz.train_with_cached_tokens(new_model(), wrong)
 
 
+def test_ids_of_another_tokenizer_are_refused():
+    data = encode_dataset(rgz.data.Dataset(TEXTS), rgz.ByteTokenizer())
+    other = rgz.CharTokenizer.train(TEXTS, vocab_size=260)
+    assert other.fingerprint != data.fingerprint
+    args = rgz.TrainingArguments(**SETTINGS)
+    with pytest.raises(RgzError, match=f"encoded with tokenizer {data.fingerprint}, this run's is {other.fingerprint}"):
+        rgz.train_with_cached_tokens(new_model(), data, args, tokenizer=other)
+
+
 def test_ids_beyond_the_vocabulary_and_too_few_of_them_are_refused():
     with pytest.raises(RgzError, match="vocab_size"):
         rgz.train_with_cached_tokens(new_model(), [[300] * 40], rgz.TrainingArguments(**SETTINGS))
