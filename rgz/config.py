@@ -206,7 +206,7 @@ class TrainingArguments(Strict):
     output_dir : the run directory; None writes nothing.
     max_steps : overrides num_train_epochs when > 0.
     batch_size : sequences a batch; with packing, as many tokens as batch_size full sequences have.
-    batch_tokens : tokens a batch, in whole sequences; overrides batch_size.
+    batch_tokens : tokens a batch, in whole sequences, so that tokens weigh alike in all updates; overrides batch_size.
     gradient_accumulation_steps : batches an update, every token weighing the same; fewer at the end of an epoch. With
         packing=False the updates are those of batches so many times as large; packing fills those in its own way.
     max_time, save_seconds : seconds, or a text like "20m"; max_time counts one sitting, not the whole run.
