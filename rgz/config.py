@@ -219,8 +219,8 @@ class TrainingArguments(Strict):
     gradient_checkpointing : compute activations again in backward instead of keeping them: the same bits, less memory.
     max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay as large) and
         activations recomputed until the whole process stays below it.
-    mask_prompts : the loss counts the answers of chats only.
     token_cache : text is encoded once and its ids kept in the private cache folder for later runs.
+    mask_prompts : the loss counts the answers of chats only.
     report_to : "console", "jsonl", both or none of them; a single one, or "none", may be a plain text.
     overwrite : a run that output_dir already holds is thrown away.
     """
@@ -247,7 +247,6 @@ class TrainingArguments(Strict):
     packing: bool = True
     group_by_length: bool = False
     mask_prompts: bool = False
-    token_cache: bool = True
     augment: str | None = None
     validation_split: float = 0.05
     eval_steps: int | None = None
@@ -262,6 +261,7 @@ class TrainingArguments(Strict):
     load_best_model_at_end: bool = True
     gradient_checkpointing: bool = False
     max_memory: str | None = None
+    token_cache: bool = True
     seed: int = 0
     n_threads: int | None = None
     report_to: tuple[str, ...] = ("console", "jsonl")
