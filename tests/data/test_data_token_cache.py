@@ -109,6 +109,14 @@ def test_a_text_cut_elsewhere_or_changed_in_one_character_has_another_key(docume
     assert len(keys) == 2
 
 
+def test_a_text_that_spells_how_keys_are_made_is_still_one_text():
+    keys = {
+        token_key(documents, ByteTokenizer(), mask_prompts=False)
+        for documents in (["a", "b"], ["atext b"], ["atext 1 b"], ["a" + "text 1 b"[:5], "b"])
+    }
+    assert len(keys) == 4
+
+
 def test_the_key_follows_the_versions_that_encode(monkeypatch):
     def key():
         return token_key(TEXTS, ByteTokenizer(), mask_prompts=False)
@@ -230,7 +238,7 @@ def test_it_stays_below_its_limit_and_drops_the_least_recently_used_first(folder
     def file_of(text):
         return folder / f"{token_key([text], ByteTokenizer(), mask_prompts=False)[:32]}.safetensors"
 
-    for age, text in ((30, "一" * 3000), (20, "二" * 3000)):
+    for age, text in ((20, "一" * 3000), (30, "二" * 3000)):
         through_cache([text], ByteTokenizer())
         os.utime(file_of(text), (age, age))
     through_cache(["一" * 3000], ByteTokenizer())  # used again: now the younger one
