@@ -112,7 +112,7 @@ def test_a_text_cut_elsewhere_or_changed_in_one_character_has_another_key(docume
 def test_a_text_that_spells_how_keys_are_made_is_still_one_text():
     keys = {
         token_key(documents, ByteTokenizer(), mask_prompts=False)
-        for documents in (["a", "b"], ["atext b"], ["atext 1 b"], ["a" + "text 1 b"[:5], "b"])
+        for documents in (["a", "b"], ["atext b"], ["atext 1 b"], ["atext ", "b"])
     }
     assert len(keys) == 4
 
