@@ -30,6 +30,7 @@ _HOMES = {
     "info": "rgz.cpu",
     "load_dataset": "rgz.data",
     "load_tokenizer": "rgz.text",
+    "train_with_cached_tokens": "rgz.train.cached",
 }
 __all__ = [
     "AdamW",
@@ -44,6 +45,7 @@ __all__ = [
     "Trainer",
     "TrainingArguments",
     "WordTokenizer",
+    "compat",
     "data",
     "generate",
     "info",
@@ -52,10 +54,11 @@ __all__ = [
     "ops",
     "schedules",
     "text",
+    "train_with_cached_tokens",
 ]
 
 if TYPE_CHECKING:
-    from rgz import data, generate, ops, schedules, text
+    from rgz import compat, data, generate, ops, schedules, text
     from rgz.config import ModelConfig, TrainingArguments
     from rgz.cpu import info
     from rgz.data import load_dataset
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from rgz.generate.model import Model
     from rgz.optim.adamw import AdamW
     from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
+    from rgz.train.cached import train_with_cached_tokens
     from rgz.train.callbacks import Callback
     from rgz.train.early_stopping import EarlyStopping
     from rgz.train.step import TrainStep

@@ -206,6 +206,10 @@ class TrainingArguments(Strict):
 
     output_dir : the run directory; None writes nothing.
     max_steps : overrides num_train_epochs when > 0.
+    batch_size : sequences a batch; with packing, as many tokens as batch_size full sequences have.
+    batch_tokens : tokens a batch, in whole sequences, so that tokens weigh alike in all updates; overrides batch_size.
+    gradient_accumulation_steps : batches an update, every token weighing the same; fewer at the end of an epoch. With
+        packing=False the updates are those of batches so many times as large; packing fills those in its own way.
     max_time, save_seconds : seconds, or a text like "20m"; max_time counts one sitting, not the whole run.
     lr_scheduler_interval : "step", or "epoch": the learning rate moves between epochs, warmup_steps counts them.
     warmup_steps : updates, or below 1 (as a float) a share of all updates.
@@ -217,8 +221,9 @@ class TrainingArguments(Strict):
     save_best_limit : checkpoints of the best evaluations kept, where save_strategy has "best".
     early_stopping_patience : evaluations without improvement of metric_for_best_model; None never stops.
     gradient_checkpointing : compute activations again in backward instead of keeping them: the same bits, less memory.
-    max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay the same) and
+    max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay as large) and
         activations recomputed until the whole process stays below it.
+    token_cache : text is encoded once and its ids kept in the private cache folder for later runs.
     mask_prompts : the loss counts the answers of chats only.
     report_to : "console", "jsonl" (metrics.jsonl), "csv" (metrics.csv), "tensorboard" (its extra), some or none of
         them; a single one, or "none", may be a plain text.
@@ -231,6 +236,7 @@ class TrainingArguments(Strict):
     max_steps: int = -1
     max_time: float | str | None = None
     batch_size: int = 16
+    batch_tokens: int | None = None
     gradient_accumulation_steps: int = 1
     max_length: int = 128
     learning_rate: float = 1e-3
@@ -263,6 +269,7 @@ class TrainingArguments(Strict):
     load_best_model_at_end: bool = True
     gradient_checkpointing: bool = False
     max_memory: str | None = None
+    token_cache: bool = True
     seed: int = 0
     n_threads: int | None = None
     report_to: tuple[str, ...] = ("console", "jsonl")
@@ -278,7 +285,7 @@ class TrainingArguments(Strict):
         self.check_types()
         for name in ("batch_size", "gradient_accumulation_steps", "max_length", "logging_steps", "save_best_limit"):
             self.need(getattr(self, name) >= 1, name, ">= 1")
-        for name in ("eval_steps", "save_steps", "save_total_limit", "n_threads"):
+        for name in ("batch_tokens", "eval_steps", "save_steps", "save_total_limit", "n_threads"):
             self.need(getattr(self, name) is None or getattr(self, name) >= 1, name, ">= 1")
         patience = self.early_stopping_patience
         self.need(patience is None or patience >= 0, "early_stopping_patience", ">= 0")
@@ -310,3 +317,8 @@ class TrainingArguments(Strict):
             parse_bytes("max_memory", self.max_memory)
         if self.augment:  # the name is promised, the feature is not there yet: never ignored silently
             raise RgzError(tr("{name} is not supported by this version of rgz; leave it out", name="augment"))
+
+    @property
+    def batch_rows(self) -> int:
+        """The most tokens of a batch."""
+        return self.batch_tokens or self.batch_size * self.max_length

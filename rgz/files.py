@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,10 +16,11 @@ from typing import Any, BinaryIO
 def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Yield a binary file that takes `path`'s place, whole and on the disk, if the block ends well.
 
-    It is written aside in the same folder (a rename across file systems is a copy), fsynced, then renamed.
+    It is written aside in the same folder (a rename across file systems is a copy), fsynced, then renamed. Threads,
+    and processes of the same number in other containers, may write the same path at once: the last one stays.
     """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with open(aside, "wb") as file:
             yield file

@@ -44,6 +44,7 @@ COMMON: dict[str, Any] = {
     "batch_size": 4,
     "logging_steps": 1000,
     "save_strategy": "no",
+    "token_cache": False,
     "load_best_model_at_end": False,
 }
 

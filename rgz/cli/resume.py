@@ -20,7 +20,7 @@ from rgz.messages import tr
 # What may change without changing what is learnt.
 CHANGEABLE = (
     "max_time", "logging_steps", "save_seconds", "save_total_limit", "save_best_limit", "n_threads", "report_to",
-    "samples", "sample_prompt",
+    "samples", "sample_prompt", "token_cache",
 )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ BY_SIZE = {"batch_size": CHOSEN, "num_train_epochs": CHOSEN}  # see choose_size
 _SMALL, _SMALL_RATE = 10_000_000, 2e-3
 _UPDATES_PER_EPOCH = 100
 _LEAST_BATCH = 4
-_MANY_TOKENS = 4_000_000  # more of them choose nothing else
+_SAMPLE = 500_000  # characters that tell how many of them make a token
 
 
 def data_argument() -> click.Argument:
@@ -235,25 +235,27 @@ def choose_size(settings: Settings, tokens: int, most_epochs: int) -> list[str]:
     training = settings.training
     usual = TrainingArguments.from_dict(training)
     chosen = []
-    a_sequence = usual.max_length * usual.gradient_accumulation_steps
-    batch = usual.batch_size
-    if "batch_size" not in training:
-        while batch > _LEAST_BATCH and tokens < _UPDATES_PER_EPOCH * batch * a_sequence:
+    an_update = usual.batch_rows * usual.gradient_accumulation_steps
+    if "batch_size" not in training and usual.batch_tokens is None:
+        batch = usual.batch_size
+        while batch > _LEAST_BATCH and tokens < _UPDATES_PER_EPOCH * an_update:
             batch //= 2
+            an_update //= 2
         training["batch_size"] = batch
         chosen.append(f"--batch-size {batch}")
     if not {"num_train_epochs", "max_steps"} & set(training):
-        wanted = round(ENOUGH_UPDATES * batch * a_sequence / max(tokens, 1))
+        wanted = round(ENOUGH_UPDATES * an_update / max(tokens, 1))
         training["num_train_epochs"] = float(min(max(wanted, 3), most_epochs))
         chosen.append(f"--num-train-epochs {training['num_train_epochs']:g}")
     return chosen
 
 
 def count_tokens(texts: Texts, tokenizer: Tokenizer) -> int:
-    """Tokens of the training text, as far as they matter to `choose_size`."""
-    count = 0
+    """Tokens of the training text, as near as `choose_size` needs: of a long one by the share of its beginning."""
+    tokens = sampled = characters = 0
     for text in texts.train.texts():
-        count += len(tokenizer.encode(text)) + 1
-        if count > _MANY_TOKENS:
-            break
-    return count
+        characters += len(text)
+        if sampled < _SAMPLE:
+            tokens += len(tokenizer.encode(text)) + 1
+            sampled = characters
+    return round(tokens * characters / max(sampled, 1))

@@ -43,6 +43,8 @@ class Batches:
     """The batches of `data`, epoch by epoch, and each of them by number.
 
     batch_size : sequences a batch; with `packing`, whole pieces up to batch_size * max_length rows.
+    batch_tokens : rows a batch, instead of batch_size: filled with whole pieces as with `packing`, which then makes
+        no difference. At least as many as the longest piece has; else RgzError.
     max_length : the most rows of a sequence; longer documents are cut, see above.
     group_by_length : batches of pieces of like length, the batches in random order; with `packing` as many as
         fit into the rows. Without it, packing deals out short and long pieces so that all batches are alike.
@@ -62,9 +64,10 @@ class Batches:
         group_by_length: bool = False,
         seed: int = 0,
         shuffle: bool = True,
+        batch_tokens: int | None = None,
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("max_length", max_length)):
-            if value < 1:
+        for name, value in (("batch_size", batch_size), ("max_length", max_length), ("batch_tokens", batch_tokens)):
+            if value is not None and value < 1:
                 raise RgzError(tr("{name} must be at least 1, got {value}", name=name, value=value))
         self.data = data
         self.seed = seed
@@ -75,7 +78,10 @@ class Batches:
         self._shuffle, self._by_length = shuffle, shuffle and group_by_length
         self._deal_to = 0  # how many batches the pieces are dealt out to, 0 if they are not dealt out
         longest_first = np.sort(self._rows)[::-1]
-        capacity = batch_size * max_length
+        capacity = batch_tokens or batch_size * max_length
+        if longest_first[0] > capacity:
+            raise _batch_too_small(capacity, int(longest_first[0]))
+        packing = packing or batch_tokens is not None
         if packing and shuffle and not group_by_length:
             self._deal_to = _fewest_even_batches(longest_first, capacity)
             self._bounds = np.empty(0, np.int64)  # other ones in every epoch
@@ -159,6 +165,17 @@ def require_one_sequence(data: TokenData, max_length: int) -> None:
                 length=max_length,
             )
         )
+
+
+def _batch_too_small(batch_tokens: int, longest: int) -> RgzError:
+    return RgzError(
+        tr(
+            "batch_tokens must be at least {longest}, the longest sequence of this text, got {value}; "
+            "allow more, or choose a smaller max_length",
+            longest=longest,
+            value=batch_tokens,
+        )
+    )
 
 
 def _pieces(data: TokenData, max_length: int) -> tuple[Indices, Indices]:

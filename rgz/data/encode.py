@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgz.data.dataset import Dataset
+from rgz.data.records import shown
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.text import Tokenizer, encode_chat
@@ -18,7 +22,8 @@ from rgz.text import Tokenizer, encode_chat
 class TokenData:
     """The ids of all documents end to end.
 
-    ids : (T,) uint16, or int32 for a vocabulary above 65,536.
+    ids : (T,) uint16, or int32 for a vocabulary above 65,536; like all arrays here read-only where it comes from
+        the token cache.
     offsets : (D + 1,) int64; document d is ids[offsets[d] : offsets[d + 1]], beginning with bos.
     mask : (T,) uint8, 1 where an id counts as a target; None if all do. A document's first id never is one.
     fingerprint : of the tokenizer; "" if unknown.
@@ -81,6 +86,47 @@ def encode_dataset(dataset: Dataset, tokenizer: Tokenizer, *, mask_prompts: bool
         mask=np.frombuffer(counts, dtype=np.uint8) if mask_prompts else None,
         fingerprint=tokenizer.fingerprint,
         n_characters=n_characters,
+    )
+
+
+def token_data(documents: Any) -> TokenData:
+    """Make TokenData of ids that are there already, which are taken as they are.
+
+    documents : sequences of ids, one a document; or the ids of a single one; or TokenData, which is returned.
+    RgzError where something else than an integer >= 0 is among them.
+    """
+    if isinstance(documents, TokenData):
+        return documents
+    if not isinstance(documents, Sequence | np.ndarray) or isinstance(documents, str | bytes):
+        raise _no_ids(documents)
+    single = len(documents) > 0 and isinstance(documents[0], Integral)
+    parts = [_ids(part) for part in ([documents] if single else documents)]
+    offsets = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum([len(part) for part in parts], out=offsets[1:])
+    ids = np.concatenate([np.empty(0, np.int64), *parts])
+    small = not len(ids) or int(ids.max()) < 1 << 16
+    return TokenData(ids.astype(np.uint16) if small else ids.astype(np.int32), offsets)
+
+
+def _ids(document: Any) -> NDArray[np.int64]:
+    try:
+        ids = np.asarray(document)
+    except ValueError as error:  # nested sequences of several lengths
+        raise _no_ids(document) from error
+    if not ids.size:
+        return np.empty(0, np.int64)
+    if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer) or ids.min() < 0 or ids.max() >= 1 << 31:
+        raise _no_ids(document)
+    return ids.astype(np.int64)
+
+
+def _no_ids(given: object) -> RgzError:
+    return RgzError(
+        tr(
+            "documents must be sequences of token ids (integers >= 0), got {value}; a text is encoded by "
+            "tokenizer.encode(text)",
+            value=shown(given),
+        )
     )
 
 

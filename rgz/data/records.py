@@ -54,7 +54,7 @@ def record_document(record: object) -> tuple[Document | None, frozenset[str]]:
     if isinstance(record, str):
         return (text_document(record) if record.strip() else None), frozenset()
     if not isinstance(record, dict):
-        raise RgzError(tr("a record must be a text or an object, got {value}", value=_shown(record)))
+        raise RgzError(tr("a record must be a text or an object, got {value}", value=shown(record)))
     for key in _DIALOGUE_KEYS:
         if key in record:
             messages = _system_message(record) + _messages(record[key], key)
@@ -103,11 +103,11 @@ def labelled_text(record: object) -> str | None:
 def _messages(value: object, key: str) -> list[dict[str, str]]:
     """Read [{"role": …, "content": …}] or ShareGPT's [{"from": …, "value": …}]."""
     if not isinstance(value, list) or not value:
-        raise RgzError(tr("'{key}' must be a list of messages, got {value}", key=key, value=_shown(value)))
+        raise RgzError(tr("'{key}' must be a list of messages, got {value}", key=key, value=shown(value)))
     messages = []
     for message in value:
         if not isinstance(message, dict):
-            raise RgzError(tr("a message must be an object with role and content, got {value}", value=_shown(message)))
+            raise RgzError(tr("a message must be an object with role and content, got {value}", value=shown(message)))
         role_key, text_key = ("from", "value") if "from" in message else ("role", "content")
         role = message.get(role_key)
         if not isinstance(role, str) or role not in _ROLES:
@@ -116,7 +116,7 @@ def _messages(value: object, key: str) -> list[dict[str, str]]:
                     "the '{key}' of a message must be one of {roles}, got {value}",
                     key=role_key,
                     roles=", ".join(_ROLES),
-                    value=_shown(role),
+                    value=shown(role),
                 )
             )
         messages.append({"role": _ROLES[role], "content": _text(message, text_key)})
@@ -128,10 +128,10 @@ def _pair_messages(record: Mapping[str, Any], question: str, answer: str) -> lis
     messages = _system_message(record)
     history = record.get("history") or []
     if not isinstance(history, list):
-        raise RgzError(tr("'history' must be a list of [question, answer], got {value}", value=_shown(history)))
+        raise RgzError(tr("'history' must be a list of [question, answer], got {value}", value=shown(history)))
     for turn in history:
         if not (isinstance(turn, list) and len(turn) == 2 and all(isinstance(part, str) for part in turn)):
-            raise RgzError(tr("'history' must be a list of [question, answer], got {value}", value=_shown(turn)))
+            raise RgzError(tr("'history' must be a list of [question, answer], got {value}", value=shown(turn)))
         messages.append({"role": "user", "content": turn[0]})
         messages.append({"role": "assistant", "content": turn[1]})
     asked = _text(record, question)
@@ -149,11 +149,11 @@ def _system_message(record: Mapping[str, Any]) -> list[dict[str, str]]:
 def _text(record: Mapping[str, Any], key: str) -> str:
     value = record.get(key)
     if not isinstance(value, str):
-        raise RgzError(tr("'{key}' must be a text, got {value}", key=key, value=_shown(value)))
+        raise RgzError(tr("'{key}' must be a text, got {value}", key=key, value=shown(value)))
     return value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value as an error quotes it: short."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

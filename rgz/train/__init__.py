@@ -1,6 +1,7 @@
 """The training loop, its callbacks, its checkpoints."""
 
 from rgz.train.best import BestWeights
+from rgz.train.cached import train_with_cached_tokens
 from rgz.train.callbacks import Callback
 from rgz.train.checkpoint import Checkpoint, newest_whole, read_checkpoint
 from rgz.train.early_stopping import EarlyStopping
@@ -27,5 +28,6 @@ __all__ = [
     "newest_whole",
     "plan_training",
     "read_checkpoint",
+    "train_with_cached_tokens",
     "verdicts",
 ]

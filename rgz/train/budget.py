@@ -38,19 +38,11 @@ def fit_memory(model: Any, args: TrainingArguments) -> tuple[TrainingArguments, 
     assert args.max_memory is not None
     limit = parse_bytes("max_memory", args.max_memory)
     least = None
-    for batch_size, recompute in _choices(args):
-        needed = _peak(model, args, batch_size, recompute)
+    for choice in _choices(args):
+        needed = _peak(model, choice)
         least = needed if least is None else min(least, needed)
         if needed <= limit:
-            times = args.batch_size // batch_size
-            chosen = dataclasses.replace(
-                args,
-                batch_size=batch_size,
-                gradient_accumulation_steps=args.gradient_accumulation_steps * times,
-                gradient_checkpointing=recompute,
-                max_memory=None,
-            )
-            return chosen, _describe(args.max_memory, chosen, needed)
+            return choice, _describe(args.max_memory, choice, needed)
     raise RgzError(
         tr(
             "max_memory={limit} is too little for this model: it takes at least {least:.0f} MB with the smallest "
@@ -61,24 +53,33 @@ def fit_memory(model: Any, args: TrainingArguments) -> tuple[TrainingArguments, 
     )
 
 
-def _choices(args: TrainingArguments) -> Iterator[tuple[int, bool]]:
-    """(batch_size, recompute), the fastest first."""
-    sizes = [args.batch_size]
-    while sizes[-1] % 2 == 0:
-        sizes.append(sizes[-1] // 2)
-    large = [size for size in sizes if size == sizes[0] or size * args.max_length >= ROWS]
+def _choices(args: TrainingArguments) -> Iterator[TrainingArguments]:
+    """What could be trained with, the fastest first."""
+    sizes = [dataclasses.replace(args, max_memory=None)]
+    while (smaller := _halved(sizes[-1])) is not None:
+        sizes.append(smaller)
+    large = [size for size in sizes if size is sizes[0] or size.batch_rows >= ROWS]
     for some in (large, sizes[len(large) :]):
+        yield from some
         if not args.gradient_checkpointing:
-            yield from ((size, False) for size in some)
-        yield from ((size, True) for size in some)
+            yield from (dataclasses.replace(size, gradient_checkpointing=True) for size in some)
 
 
-def _peak(model: Any, args: TrainingArguments, batch_size: int, recompute: bool) -> float:
+def _halved(args: TrainingArguments) -> TrainingArguments | None:
+    """Batches half as large and twice as many an update; None where they cannot be halved."""
+    name = "batch_size" if args.batch_tokens is None else "batch_tokens"
+    half, odd = divmod(getattr(args, name), 2)
+    if odd or (args.batch_tokens is not None and half < args.max_length):
+        return None
+    return dataclasses.replace(args, **{name: half}, gradient_accumulation_steps=2 * args.gradient_accumulation_steps)
+
+
+def _peak(model: Any, args: TrainingArguments) -> float:
     """Bytes of the whole process: what it has now, gradients, both moments, the best weights, and activations."""
     flat = model.weights.nbytes
     copies = 3 + (args.load_best_model_at_end or "best" in args.save_strategy)
-    model.recompute(len(model.blocks) if recompute else 0)
-    rows = most_rows(batch_size * args.max_length, args.max_length)
+    model.recompute(len(model.blocks) if args.gradient_checkpointing else 0)
+    rows = most_rows(args.batch_rows, args.max_length)
     activations = model.planned_bytes(rows, rows, True, resolve_threads(args.n_threads))
     peak: float = _SPARE * (resident_bytes() + copies * flat + activations)
     return peak
@@ -86,11 +87,12 @@ def _peak(model: Any, args: TrainingArguments, batch_size: int, recompute: bool)
 
 def _describe(limit: str, chosen: TrainingArguments, needed: float) -> str:
     return tr(
-        "to stay below {limit} (about {needed:.0f} MB): batch_size {batch} x gradient_accumulation_steps {times}, "
+        "to stay below {limit} (about {needed:.0f} MB): {name} {batch} x gradient_accumulation_steps {times}, "
         "activations {kept}",
         limit=limit,
         needed=needed / 1e6,
-        batch=chosen.batch_size,
+        name="batch_size" if chosen.batch_tokens is None else "batch_tokens",
+        batch=chosen.batch_tokens or chosen.batch_size,
         times=chosen.gradient_accumulation_steps,
         kept=tr("recomputed") if chosen.gradient_checkpointing else tr("kept"),
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rgz.config import TrainingArguments
-from rgz.data import Batches, Dataset, TokenData, encode_dataset, held_out, require_one_sequence
+from rgz.data import Batches, Dataset, TokenCache, TokenData, held_out, require_one_sequence
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.schedules import Schedule, argument_names, get_schedule, refuse_reserved
@@ -19,7 +19,7 @@ from rgz.train.interfaces import BatchesLike, StepLike
 
 # Resuming with another value of one of these would silently train on other batches than the run began with.
 _BATCHING = (
-    "batch_size", "gradient_accumulation_steps", "max_length", "packing", "group_by_length",
+    "batch_size", "batch_tokens", "gradient_accumulation_steps", "max_length", "packing", "group_by_length",
     "mask_prompts", "seed",
 )  # fmt: skip
 
@@ -83,15 +83,17 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
         )
     if tokenizer is not None and tokenizer.vocab_size > vocab_size:
         raise _vocabulary_too_small(vocab_size, tokenizer.vocab_size)
-    tokens = _encode(train, tokenizer, args)
+    cache = TokenCache(args.token_cache)
+    tokens = _encode(train, tokenizer, args, cache)
     require_one_sequence(tokens, args.max_length)
-    val_tokens = None if val is None else _encode(val, tokenizer, args)
+    val_tokens = None if val is None else _encode(val, tokenizer, args, cache)
     for data in (tokens, val_tokens):
         if data is not None and len(data.ids) and (largest := int(data.ids.max())) >= vocab_size:
             raise _vocabulary_too_small(vocab_size, largest + 1)
-    notices: list[str] = []
+    notices = cache.notices
     if val_tokens is None and args.validation_split > 0:
-        tokens, val_tokens, notices = split_validation(tokens, args.validation_split, args.seed)
+        tokens, val_tokens, reasons = split_validation(tokens, args.validation_split, args.seed)
+        notices += reasons
     if val_tokens is not None and val_tokens.n_targets == 0:
         notices.append(tr("the validation text holds nothing to measure; training without validation"))
         val_tokens = None
@@ -181,8 +183,16 @@ def _vocabulary_too_small(has: int, needed: int) -> RgzError:
     )
 
 
-def _encode(data: Any, tokenizer: Any, args: TrainingArguments) -> TokenData:
+def _encode(data: Any, tokenizer: Any, args: TrainingArguments, cache: TokenCache) -> TokenData:
     if isinstance(data, TokenData):
+        if tokenizer is not None and data.fingerprint not in ("", tokenizer.fingerprint):
+            raise RgzError(
+                tr(
+                    "the ids were encoded with tokenizer {theirs}, this run's is {ours}; encode the text again",
+                    theirs=data.fingerprint,
+                    ours=tokenizer.fingerprint,
+                )
+            )
         return data
     if isinstance(data, list) and data and all(isinstance(document, str | list) for document in data):
         data = Dataset(data)
@@ -194,7 +204,7 @@ def _encode(data: Any, tokenizer: Any, args: TrainingArguments) -> TokenData:
                 kind=type(data).__name__,
             )
         )
-    return encode_dataset(data, tokenizer, mask_prompts=args.mask_prompts)
+    return cache.encode(data, tokenizer, mask_prompts=args.mask_prompts)
 
 
 def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> BatchesLike:
@@ -206,6 +216,7 @@ def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> Batc
         group_by_length=args.group_by_length,
         seed=args.seed,
         shuffle=shuffle,
+        batch_tokens=args.batch_tokens,
     )
 
 

@@ -83,7 +83,7 @@ class Trainer:
         self._reporters = file_reporters(self.args.report_to, self.run)
         if "console" in self.args.report_to:
             self._reporters.append(self._console)
-            if self.args.samples and hasattr(model, "generate"):
+            if self.args.samples and tokenizer is not None and hasattr(model, "generate"):
                 self._reporters.append(Samples())
         self.interrupt = InterruptRequest()
 

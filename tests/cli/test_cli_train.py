@@ -41,6 +41,36 @@ def test_only_the_run_directory_is_on_stdout(rgz, texts, tmp_path):
     assert any(REPORT.match(line) for line in result.stderr.splitlines())
 
 
+def test_batches_may_be_counted_in_tokens(rgz, texts, tmp_path):
+    flags = ["--batch-tokens", "100", "--max-length", "24", "--dry-run", "--no-group-by-length"]
+    for mode in ("--packing", "--no-packing", "--group-by-length"):
+        result = rgz("train", texts, "-o", tmp_path / "run", *flags, mode)
+        assert result.exit_code == 0, result.stderr
+        [rows] = re.findall(r"batches of up to (\d+) tokens", result.stdout)
+        assert 80 <= int(rows) <= 100
+        assert "--batch-size" not in result.stdout and "--num-train-epochs 20" in result.stdout
+    result = rgz("train", texts, "-o", tmp_path / "run", *flags, "--batch-tokens", "7")
+    assert result.exit_code == 1 and "batch_tokens must be at least" in result.stderr
+
+
+def test_the_second_run_on_a_text_reuses_its_tokens_unless_told_not_to(rgz, texts, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def train(name, *flags):
+        result = rgz("train", texts, "-o", tmp_path / name, *TINY, "--max-steps", 2, *flags)
+        assert result.exit_code == 0, result.stderr
+        told = [line for line in result.stderr.splitlines() if line.startswith("token cache: ")]
+        return told, (tmp_path / name / "model.safetensors").read_bytes()
+
+    off, weights = train("off", "--no-token-cache")
+    assert off == [] and not (tmp_path / "cache" / "rgz" / "tokens").exists()
+    [kept], cold = train("cold")
+    [reused], warm = train("warm")
+    assert "kept for the next run" in kept and f"reused from {tmp_path}" in reused
+    assert weights == cold == warm
+    assert "token cache" not in rgz("resume", tmp_path / "warm", "--no-token-cache").stderr
+
+
 @pytest.mark.parametrize(
     "flags",
     [

@@ -66,12 +66,46 @@ def test_every_target_is_shown_exactly_once_an_epoch(mode):
         assert len(epoch_batches) == len(batches)
         assert sum(batch.n_targets for batch in epoch_batches) == data.n_targets == expected.total()
         for batch in epoch_batches:
-            check_shape(batch, batches, batch_size, max_length, mode)
+            check_shape(batch, batches, max_length)
+            if mode["packing"]:
+                assert len(batch.tokens) <= batch_size * max_length
+            else:
+                assert batch.n_sequences <= batch_size
 
     check()
 
 
-def check_shape(batch, batches, batch_size, max_length, mode):
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_batches_by_tokens_show_every_target_once_too(mode):
+    @settings(max_examples=60, deadline=None)
+    @given(lengths_of_documents, st.integers(1, 40), st.integers(1, 17), st.integers(0, 3), st.integers(0, 2**64))
+    def check(lengths, batch_tokens, max_length, epoch, bits):
+        data = token_data(lengths)
+        expected = expected_pairs(data)
+        longest = min(max(lengths) - 1, max_length)
+        if not expected or batch_tokens < longest:
+            with pytest.raises(RgzError, match=f"at least {longest}, the longest" if expected else "no token"):
+                Batches(data, 1, max_length, batch_tokens=batch_tokens, seed=bits, **mode)
+            return
+        batches = Batches(data, 1, max_length, batch_tokens=batch_tokens, seed=bits, **mode)
+        epoch_batches = list(batches.epoch(epoch))
+        assert shown_pairs(epoch_batches) == expected
+        assert len(epoch_batches) == len(batches)
+        for batch in epoch_batches:
+            check_shape(batch, batches, max_length)
+            assert len(batch.tokens) <= batch_tokens
+
+    check()
+
+
+def test_batches_by_tokens_are_full_whatever_the_lengths():
+    lengths = np.random.default_rng(1).integers(5, 60, 1500).tolist()
+    for mode in ({"packing": False}, {"packing": True}, {"group_by_length": True}):
+        rows = [len(batch.tokens) for batch in Batches(token_data(lengths), 1, 128, batch_tokens=2048, **mode).epoch(0)]
+        assert np.mean(rows[:-1]) > 0.95 * 2048
+
+
+def check_shape(batch, batches, max_length):
     rows = np.diff(batch.cu_seqlens)
     assert batch.tokens.dtype == batch.targets.dtype == batch.cu_seqlens.dtype == np.int32
     assert batch.cu_seqlens[0] == 0 and batch.cu_seqlens[-1] == len(batch.tokens) == len(batch.targets)
@@ -82,10 +116,6 @@ def check_shape(batch, batches, batch_size, max_length, mode):
         assert (np.diff(batch.tokens[begin:end]) == 1).all()
         counted = batch.targets[begin:end] != -100
         assert (batch.targets[begin:end][counted] == batch.tokens[begin:end][counted] + 1).all()
-    if mode["packing"]:
-        assert len(batch.tokens) <= batch_size * max_length
-    else:
-        assert batch.n_sequences <= batch_size
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
@@ -169,6 +199,22 @@ def test_grouped_batches_hold_pieces_of_like_length_in_random_order():
     assert longest not in (sorted(longest), sorted(longest)[::-1])
 
 
+@pytest.mark.parametrize("packing", [False, True])
+def test_every_length_comes_as_early_as_any_other_in_grouped_batches(packing):
+    """Long ones always first would train on them at another learning rate than on short ones."""
+    batches = Batches(token_data(LENGTHS), 8, 64, packing=packing, group_by_length=True)
+    n, epochs = len(batches), 400
+    longest, shortest = max(LENGTHS) - 1, min(LENGTHS) - 1
+    for rows in (longest, shortest):
+        places = [
+            next(i for i, b in enumerate(batches.epoch(epoch)) if rows in np.diff(b.cu_seqlens))
+            for epoch in range(epochs)
+        ]
+        alike = sum(rows in np.diff(b.cu_seqlens) for b in batches.epoch(0))
+        expected = (n - alike) / (alike + 1)  # the first of `alike` out of n in random order
+        assert abs(np.mean(places) - expected) < 5 * n / np.sqrt(12 * epochs)  # five deviations of a uniform one
+
+
 def test_without_shuffling_documents_keep_their_order():
     batches = Batches(token_data(LENGTHS), 4, 16, shuffle=False)
     tokens = np.concatenate([batch.tokens for batch in batches.epoch(0)])
@@ -183,7 +229,7 @@ def test_pieces_without_a_target_that_counts_are_left_out():
     assert batch.n_sequences == batch.n_targets == 2
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"max_length": 0}])
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"max_length": 0}, {"batch_tokens": 0}])
 def test_sizes_below_one_are_refused(wrong):
     with pytest.raises(RgzError, match="must be at least 1, got 0"):
         Batches(token_data([5]), **{"batch_size": 2, "max_length": 2, **wrong})

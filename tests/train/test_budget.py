@@ -45,6 +45,19 @@ def test_less_memory_first_halves_the_batch_then_recomputes_then_halves_on():
     assert places == sorted(places) and len(set(places)) >= 4, seen
 
 
+def test_batches_by_tokens_are_halved_down_to_one_sequence():
+    seen = []
+    for extra in (300, 150, 90, 70, 50, 40, 30, 25, 22):
+        try:
+            chosen, sentence = fit(megabytes_above_now(extra), batch_tokens=4096)
+        except RgzError:
+            break
+        assert chosen.batch_tokens * chosen.gradient_accumulation_steps == 4096 and chosen.batch_size == 16
+        assert f"batch_tokens {chosen.batch_tokens} x" in sentence
+        seen.append(chosen.batch_tokens)
+    assert seen == sorted(seen, reverse=True) and len(set(seen)) >= 4 and min(seen) in (256, 512), seen
+
+
 def test_too_little_says_how_much_is_needed():
     with pytest.raises(RgzError, match=r"max_memory=1MB is too little for this model: it takes at least \d+ MB"):
         fit("1MB")
