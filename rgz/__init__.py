@@ -44,6 +44,7 @@ __all__ = [
     "Trainer",
     "TrainingArguments",
     "WordTokenizer",
+    "augment",
     "data",
     "generate",
     "info",
@@ -55,7 +56,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rgz import data, generate, ops, schedules, text
+    from rgz import augment, data, generate, ops, schedules, text
     from rgz.config import ModelConfig, TrainingArguments
     from rgz.cpu import info
     from rgz.data import load_dataset

@@ -30,6 +30,7 @@ MODULES = {
     "chat": "chat",
     "bench": "bench",
     "tokenize": "tokenize",
+    "augment": "augment",
 }
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
@@ -47,6 +48,7 @@ def summaries() -> dict[str, str]:
         "chat": tr("talk with a model"),
         "bench": tr("measure this machine: kernels, training, generation"),
         "tokenize": tr("see how texts are cut into tokens"),
+        "augment": tr("see the variants that augmentation makes of texts"),
     }
 
 
