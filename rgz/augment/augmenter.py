@@ -95,12 +95,14 @@ class Augmenter:
 
     def _vary(self, text: str, draws: random.Random) -> Variant:
         parts = _PROTECTED.split(text)  # by turns free and protected
-        sentences = [list(_sentences(segment(part))) if k % 2 == 0 else [] for k, part in enumerate(parts)]
+        free = [list(_sentences(segment(part))) for part in parts[::2]]
+        sentences = [words for part in free for words in part]
         counts = Counter(dict.fromkeys(OPERATIONS, 0))
-        self._swap_clauses([s for part in sentences for s in part], draws, counts)
-        chances = self._chances([s for part in sentences for s in part])
-        for k in range(0, len(parts), 2):
-            parts[k] = "".join(self._rewrite(words, chances, draws, counts) for words in sentences[k])
+        self._swap_clauses(sentences, draws, counts)
+        places = [self._places(words) for words in sentences]
+        chances = self._chances(sentences, places)
+        written = (self._rewrite(*one, chances, draws, counts) for one in zip(sentences, places, strict=True))
+        parts[::2] = ["".join(next(written) for _ in part) for part in free]
         return Variant("".join(parts), dict(counts))
 
     def _swap_clauses(self, sentences: list[list[str]], draws: random.Random, counts: Counter[str]) -> None:
@@ -119,38 +121,43 @@ class Augmenter:
                 sentences[k][:] = joined + end
                 counts["reorder"] += 1
 
-    def _chances(self, sentences: list[list[str]]) -> dict[str, float]:
+    def _places(self, words: list[str]) -> list[tuple[int, str, str]]:
+        """What can be done in a sentence: at which word, the operation, and the function word to put before it."""
+        places = []
+        for i, word in enumerate(words):
+            if self.rates["insertion"] and (put_in := function_word(words, i)):
+                places.append((i, "insertion", put_in))
+            if self.rates["deletion"] and can_go(words, i):
+                places.append((i, "deletion", ""))
+            elif word in self._table and bears_synonym(words, i):
+                places.append((i, "synonyms", ""))
+        return places
+
+    def _chances(self, sentences: list[list[str]], places: list[list[tuple[int, str, str]]]) -> dict[str, float]:
         """How likely each operation is at a place for it, so that the rates are met over the text."""
         n_words = sum(is_han(word) for words in sentences for word in words)
-        places: Counter[str] = Counter()
-        for words in sentences:
-            for i in range(len(words)):
-                places.update(self._operations(words, i))
-        return {name: _chance(self.rates[name] * n_words, places[name]) for name in OPERATIONS[:3]}
+        n_places = Counter(operation for found in places for _, operation, _ in found)
+        return {name: _chance(self.rates[name] * n_words, n_places[name]) for name in OPERATIONS[:3]}
 
-    def _operations(self, words: list[str], i: int) -> list[str]:
-        """What can be done at word i."""
-        found = []
-        if self.rates["deletion"] and can_go(words, i):
-            found.append("deletion")
-        elif words[i] in self._table and bears_synonym(words, i):
-            found.append("synonyms")
-        if self.rates["insertion"] and function_word(words, i):
-            found.append("insertion")
-        return found
-
-    def _rewrite(self, words: list[str], chances: dict[str, float], draws: random.Random, counts: Counter[str]) -> str:
-        written: list[str] = []
-        for i, word in enumerate(words):
-            done = [name for name in self._operations(words, i) if draws.random() < chances[name]]
-            counts.update(done)
-            if "insertion" in done:
-                written.append(function_word(words, i) or "")
-            if "synonyms" in done:
-                others = self._table[word]
-                written.append(others[int(draws.random() * len(others))])
-            elif "deletion" not in done:
-                written.append(word)
+    def _rewrite(
+        self,
+        words: list[str],
+        places: list[tuple[int, str, str]],
+        chances: dict[str, float],
+        draws: random.Random,
+        counts: Counter[str],
+    ) -> str:
+        written = list(words)
+        for i, operation, put_in in places:
+            if draws.random() >= chances[operation]:
+                continue
+            counts[operation] += 1
+            if operation == "insertion":
+                written[i] = put_in + written[i]
+            else:
+                others = self._table[words[i]] if operation == "synonyms" else ("",)
+                other = others[int(draws.random() * len(others))]
+                written[i] = written[i].removesuffix(words[i]) + other
         return "".join(written)
 
 

@@ -129,7 +129,8 @@ def function_word(words: Words, i: int) -> str | None:
     after = _at(words, i + 1)
     if len(word) == 2 and _is(words, i, "n") and (_describes(words, i - 1) or (_has(words, i - 1) and after != "的")):
         return "的"
-    if before in _LISTS["manners"] and len(word) == 2 and _is(words, i, "v") and after != "的":
+    kinds = "v" if before in _LISTS["adjectives"] else "vw"  # 详细研究: is it 详细的 or 详细地?
+    if before in _LISTS["manners"] and len(word) == 2 and _is(words, i, kinds) and after != "的":
         return "地"
     if (
         after == "的"
