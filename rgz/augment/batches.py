@@ -13,7 +13,7 @@ sequence without a token to learn, is drawn again, a few times; then the origina
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,38 +47,36 @@ def expand(dataset: Dataset, augmenter: Augmenter, multiplier: int) -> Dataset:
     return Dataset(documents, [*dataset.notices, notice])
 
 
-class Variants:
-    """Texts that are varied on the fly, and their originals encoded."""
+class VariedTexts(Dataset):
+    """Texts of which training is to see another variant in every epoch."""
 
-    def __init__(self, dataset: Dataset, tokenizer: Tokenizer, augmenter: Augmenter, mask_prompts: bool) -> None:
-        self.original = encode_dataset(dataset, tokenizer, mask_prompts=mask_prompts)
+    def __init__(self, documents: Sequence[Document], augmenter: Augmenter) -> None:
+        super().__init__(documents)
         self.augmenter = augmenter
-        self._documents, self._tokenizer, self._mask_prompts = dataset.documents, tokenizer, mask_prompts
-
-    def encode(self, document: int, epoch: int, attempt: int) -> Encoded:
-        """The ids of a variant, and its mask; of the original for attempt -1."""
-        if attempt < 0:
-            begin, end = self.original.offsets[document : document + 2]
-            return self.original.ids[begin:end], _cut(self.original.mask, begin, end)
-        text = self.augmenter.vary_document(self._documents[document], epoch * _ATTEMPTS + attempt, document)
-        data = encode_dataset(Dataset([text]), self._tokenizer, mask_prompts=self._mask_prompts)
-        return data.ids, data.mask
 
 
 class AugmentedBatches:
     """Batches of which each epoch but the first is made of other variants of the texts.
 
+    original : `texts` as `tokenizer` encodes them; mask_prompts as for `encode_dataset`.
     layout : makes the Batches (see there) of the originals for the sequence length that it is given.
     max_rows, max_seqs : the largest batch of any epoch, whatever the variants.
     """
 
-    def __init__(self, variants: Variants, max_length: int, layout: Callable[[TokenData, int], Batches]) -> None:
-        self._variants = variants
-        data = variants.original
-        self._offsets = data.offsets
+    def __init__(
+        self,
+        texts: VariedTexts,
+        original: TokenData,
+        tokenizer: Tokenizer,
+        mask_prompts: bool,
+        max_length: int,
+        layout: Callable[[TokenData, int], Batches],
+    ) -> None:
+        self._texts, self._original, self._tokenizer, self._mask_prompts = texts, original, tokenizer, mask_prompts
+        self._offsets = original.offsets
         self._length = max(1, max_length * _GROWTH[1] // _GROWTH[0])
         # Where others have a token's id the layout has its position, which says what document stands where in a batch.
-        positions = dataclasses.replace(data, ids=np.arange(data.n_tokens, dtype=np.int32))
+        positions = dataclasses.replace(original, ids=np.arange(original.n_tokens, dtype=np.int32))
         self._layout = layout(positions, self._length)
         self.max_rows = _grown(self._layout.max_rows)
         self.max_seqs = self._layout.max_seqs
@@ -111,14 +109,24 @@ class AugmentedBatches:
 
     def _variant(self, document: int, epoch: int) -> Encoded:
         if document not in self._kept:
-            attempts = range(_ATTEMPTS) if epoch else ()
-            tried = (self._variants.encode(document, epoch, attempt) for attempt in attempts)
-            original = self._variants.encode(document, epoch, -1)
+            original = self._encoded_original(document)
+            tried = (self._encode(document, epoch, attempt) for attempt in range(_ATTEMPTS if epoch else 0))
             encoded = next((one for one in tried if self._fits(document, original[1], *one)), original)
             if self._rows(document) <= self._length:
                 return encoded
             self._kept[document] = encoded
         return self._kept[document]
+
+    def _encoded_original(self, document: int) -> Encoded:
+        begin, end = self._offsets[document : document + 2]
+        mask = self._original.mask
+        return self._original.ids[begin:end], None if mask is None else mask[begin:end]
+
+    def _encode(self, document: int, epoch: int, attempt: int) -> Encoded:
+        number = epoch * _ATTEMPTS + attempt
+        text = self._texts.augmenter.vary_document(self._texts[document], number, document)
+        data = encode_dataset(Dataset([text]), self._tokenizer, mask_prompts=self._mask_prompts)
+        return data.ids, data.mask
 
     def _rows(self, document: int) -> int:
         return int(self._offsets[document + 1] - self._offsets[document]) - 1
@@ -147,7 +155,3 @@ class AugmentedBatches:
 
 def _grown(rows: int) -> int:
     return rows * _GROWTH[0] // _GROWTH[1]
-
-
-def _cut(mask: NDArray[np.uint8] | None, begin: int, end: int) -> NDArray[np.uint8] | None:
-    return None if mask is None else mask[begin:end]

@@ -25,7 +25,7 @@ def fit_plan(
     args, sentence = fit_memory(model, args)
     # The texts are augmented and held out already.
     split = dataclasses.replace(args, augment=None, validation_split=0.0 if plan.val is None else args.validation_split)
-    again = plan_training(plan.variants or plan.train, plan.val, tokenizer, split, model.config)
+    again = plan_training(plan.varied or plan.train, plan.val, tokenizer, split, model.config)
     return dataclasses.replace(again, notices=(sentence, *plan.notices)), args
 
 

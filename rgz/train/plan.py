@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from rgz.augment import AugmentedBatches, Variants, augmenter_of, expand
+from rgz.augment import AugmentedBatches, VariedTexts
 from rgz.config import TrainingArguments
 from rgz.data import Batches, Dataset, TokenData, encode_dataset, held_out, require_one_sequence
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.schedules import get_schedule
+from rgz.train.augment import augment_training
 from rgz.train.interfaces import BatchesLike, StepLike
 
 # Resuming with another value of one of these would silently train on other batches than the run began with.
@@ -31,13 +32,12 @@ class TrainingPlan:
     """Everything about a run that is known before it starts.
 
     updates_per_epoch : the last one of an epoch may be made of fewer micro-batches (the tail is flushed).
+    varied : the training texts where they are varied on the fly, else None; `train` are the originals.
     identity : what a checkpoint must agree with for resuming to mean anything.
-    variants : the training texts, where they are varied on the fly; `train` are their originals.
     notices : sentences for the user, such as why there is no validation.
     """
 
     train: TokenData
-    variants: Variants | None
     val: TokenData | None
     batches: BatchesLike
     val_batches: BatchesLike | None
@@ -47,6 +47,7 @@ class TrainingPlan:
     schedule: Callable[[int], float]
     identity: dict[str, Any]
     notices: tuple[str, ...]
+    varied: VariedTexts | None = None
 
     @property
     def max_rows(self) -> int:
@@ -65,8 +66,8 @@ class TrainingPlan:
 def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments, config: Any) -> TrainingPlan:
     """Encode, split, batch and count; RgzError where the text is too short to train on.
 
-    train, val : Dataset (or a list of its documents) or TokenData, train also Variants; val None takes
-        args.validation_split of the training documents.
+    train, val : Dataset (or a list of its documents) or TokenData; val None takes args.validation_split of the
+        training documents.
     config : the model's, whose max_position_embeddings max_length must not exceed, nor any id its vocab_size.
     """
     positions, vocab_size = config.max_position_embeddings, config.vocab_size
@@ -80,29 +81,28 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
         )
     if tokenizer is not None and tokenizer.vocab_size > vocab_size:
         raise _vocabulary_too_small(vocab_size, tokenizer.vocab_size)
-    notices: list[str] = []
-    if args.augment is not None and not isinstance(train, Variants):
-        train, val, notices = augment_training(train, val, tokenizer, args)
-    variants = train if isinstance(train, Variants) else None
-    tokens = variants.original if variants is not None else _encode(train, tokenizer, args)
+    told: list[str] = []
+    if args.augment is not None:
+        train, val, told = augment_training(train, val, args)
+    varied = train if isinstance(train, VariedTexts) else None
+    tokens = _encode(train, tokenizer, args)
     require_one_sequence(tokens, args.max_length)
     val_tokens = None if val is None else _encode(val, tokenizer, args)
     for data in (tokens, val_tokens):
         if data is not None and len(data.ids) and (largest := int(data.ids.max())) >= vocab_size:
             raise _vocabulary_too_small(vocab_size, largest + 1)
+    notices: list[str] = []
     if val_tokens is None and args.validation_split > 0 and args.augment is None:
-        tokens, val_tokens, why_not = split_validation(tokens, args.validation_split, args.seed)
-        notices += why_not
+        tokens, val_tokens, notices = split_validation(tokens, args.validation_split, args.seed)
     if val_tokens is not None and val_tokens.n_targets == 0:
         notices.append(tr("the validation text holds nothing to measure; training without validation"))
         val_tokens = None
-    batches = _batches(tokens, args, shuffle=True) if variants is None else _augmented(variants, args)
+    batches = _batches(tokens, args, shuffle=True) if varied is None else _varied(varied, tokens, tokenizer, args)
     val_batches = None if val_tokens is None else _batches(val_tokens, args, shuffle=False)
     per_epoch = -(-len(batches) // args.gradient_accumulation_steps)
     max_steps = args.max_steps if args.max_steps > 0 else max(1, math.ceil(args.num_train_epochs * per_epoch))
     return TrainingPlan(
         train=tokens,
-        variants=variants,
         val=val_tokens,
         batches=batches,
         val_batches=val_batches,
@@ -112,32 +112,13 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
         schedule=make_schedule(args, max_steps),
         identity={
             **{name: getattr(args, name) for name in _BATCHING},
-            "augment": variants.augmenter.fingerprint if variants is not None else None,
+            "augment": varied.augmenter.fingerprint if varied is not None else None,
             "training data": data_digest(tokens),
             "validation data": data_digest(val_tokens) if val_tokens is not None else None,
         },
-        notices=tuple(notices),
+        notices=(*told, *notices),
+        varied=varied,
     )
-
-
-def augment_training(
-    train: Any, val: Any, tokenizer: Any, args: TrainingArguments
-) -> tuple[Dataset | Variants, Any, list[str]]:
-    """The training texts with variants among them, or as Variants; validation, held out before; and notices."""
-    assert isinstance(args.augment, dict)
-    if isinstance(train, TokenData):
-        raise RgzError(tr("augment needs texts, got ids that are encoded already; give a Dataset or a list of texts"))
-    dataset, notices = _dataset(train), []
-    if val is None and args.validation_split > 0:
-        dataset, held = Dataset(dataset.documents).split(args.validation_split, args.seed)
-        val, notices = held if len(held) else None, dataset.take_notices()
-    augmenter = augmenter_of(args.augment, args.seed)
-    notices += augmenter.notices
-    if times := args.augment["multiplier"]:
-        expanded = expand(dataset, augmenter, times)
-        return expanded, val, notices + expanded.take_notices()
-    notices.append(tr("augmentation: another variant of each text in every epoch"))
-    return Variants(dataset, tokenizer, augmenter, args.mask_prompts), val, notices
 
 
 def make_schedule(args: TrainingArguments, total_steps: int) -> Callable[[int], float]:
@@ -196,10 +177,6 @@ def _vocabulary_too_small(has: int, needed: int) -> RgzError:
 def _encode(data: Any, tokenizer: Any, args: TrainingArguments) -> TokenData:
     if isinstance(data, TokenData):
         return data
-    return encode_dataset(_dataset(data), tokenizer, mask_prompts=args.mask_prompts)
-
-
-def _dataset(data: Any) -> Dataset:
     if isinstance(data, list) and data and all(isinstance(document, str | list) for document in data):
         data = Dataset(data)
     if not isinstance(data, Dataset):
@@ -210,14 +187,14 @@ def _dataset(data: Any) -> Dataset:
                 kind=type(data).__name__,
             )
         )
-    return data
+    return encode_dataset(data, tokenizer, mask_prompts=args.mask_prompts)
 
 
-def _augmented(variants: Variants, args: TrainingArguments) -> BatchesLike:
+def _varied(texts: VariedTexts, original: TokenData, tokenizer: Any, args: TrainingArguments) -> BatchesLike:
     def layout(data: TokenData, length: int) -> Batches:
         return _batches(data, dataclasses.replace(args, max_length=length), shuffle=True)
 
-    return AugmentedBatches(variants, args.max_length, layout)
+    return AugmentedBatches(texts, original, tokenizer, args.mask_prompts, args.max_length, layout)
 
 
 def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> Batches:

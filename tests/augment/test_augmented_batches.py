@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rgz.augment import AugmentedBatches, Augmenter, Variants, expand
+from rgz.augment import AugmentedBatches, Augmenter, VariedTexts, expand
 from rgz.data import Batches, Dataset, encode_dataset
 from rgz.text import CharTokenizer
 
@@ -32,10 +32,16 @@ layouts = st.fixed_dictionaries(
 
 
 def batches_of(documents, max_length, mask_prompts=False, rate=1.0, **layout):
-    augmenter = Augmenter(rate, rate, rate, rate, seed=3)
-    variants = Variants(Dataset(documents), TOKENIZER, augmenter, mask_prompts)
-    values = {"batch_size": 4, **layout}
-    return variants, AugmentedBatches(variants, max_length, lambda data, n: Batches(data, max_length=n, **values))
+    texts = VariedTexts(documents, Augmenter(rate, rate, rate, rate, seed=3))
+    return batches_of_texts(texts, max_length, mask_prompts, **layout)
+
+
+def batches_of_texts(texts, max_length, mask_prompts=False, **layout):
+    def make(data, length):
+        return Batches(data, max_length=length, **{"batch_size": 4, **layout})
+
+    original = encode_dataset(texts, TOKENIZER, mask_prompts=mask_prompts)
+    return AugmentedBatches(texts, original, TOKENIZER, mask_prompts, max_length, make)
 
 
 def shown(batches, epoch):
@@ -56,7 +62,7 @@ def shown(batches, epoch):
 @settings(deadline=None, max_examples=60)
 @given(documents, st.integers(4, 40), layouts, st.integers(1, 5))
 def test_every_variant_is_shown_once_from_end_to_end(documents, max_length, layout, epoch):
-    _, batches = batches_of(documents, max_length, **layout)
+    batches = batches_of(documents, max_length, **layout)
     sequences = shown(batches, epoch)
     assert max(len(tokens) for tokens, _ in sequences) <= max_length
     texts = [TOKENIZER.decode([*tokens, targets[-1]]) for tokens, targets in sequences]
@@ -74,7 +80,7 @@ def test_every_variant_is_shown_once_from_end_to_end(documents, max_length, layo
 @settings(deadline=None, max_examples=40)
 @given(documents, st.integers(4, 40), layouts)
 def test_the_first_epoch_shows_the_originals(documents, max_length, layout):
-    _, batches = batches_of(documents, max_length, **layout)
+    batches = batches_of(documents, max_length, **layout)
     length = max(1, max_length * 8 // 9)
     plain = Batches(encode_dataset(Dataset(documents), TOKENIZER), max_length=length, **layout)
     assert len(plain) == len(batches)
@@ -87,9 +93,9 @@ def test_the_first_epoch_shows_the_originals(documents, max_length, layout):
 @settings(deadline=None, max_examples=30)
 @given(documents, st.integers(4, 40), st.lists(st.integers(0, 3), min_size=1, max_size=6))
 def test_a_batch_is_a_function_of_its_epoch_and_number(documents, max_length, epochs):
-    _, one = batches_of(documents, max_length)
+    one = batches_of(documents, max_length)
     for epoch in epochs:
-        _, fresh = batches_of(documents, max_length)
+        fresh = batches_of(documents, max_length)
         for number in reversed(range(len(fresh))):
             a, b = one.batch(epoch, number), fresh.batch(epoch, number)
             np.testing.assert_array_equal(a.tokens, b.tokens)
@@ -99,7 +105,7 @@ def test_a_batch_is_a_function_of_its_epoch_and_number(documents, max_length, ep
 @settings(deadline=None, max_examples=40)
 @given(st.lists(questions, min_size=1, max_size=8), st.integers(4, 200), st.integers(1, 4))
 def test_the_answers_that_count_stay_the_same(documents, max_length, epoch):
-    _, batches = batches_of(documents, max_length, mask_prompts=True)
+    batches = batches_of(documents, max_length, mask_prompts=True)
 
     def counted(at):
         return sorted(target for _, targets in shown(batches, at) for target in targets if target >= 0)
@@ -108,14 +114,12 @@ def test_the_answers_that_count_stay_the_same(documents, max_length, epoch):
 
 
 def test_epochs_differ_and_long_documents_too():
-    _, batches = batches_of(["".join(SENTENCES) * 40], max_length=64, rate=0.05)
+    batches = batches_of(["".join(SENTENCES) * 40], max_length=64, rate=0.05)
     assert len({str(shown(batches, epoch)) for epoch in range(6)}) == 6
 
 
 def test_a_text_that_only_grows_still_varies():
-    augmenter = Augmenter(0, 0, 1, 0)
-    variants = Variants(Dataset(["怎么提高工作效率？"] * 20), TOKENIZER, augmenter, False)
-    batches = AugmentedBatches(variants, 128, lambda data, n: Batches(data, 4, n))
+    batches = batches_of_texts(VariedTexts(["怎么提高工作效率？"] * 20, Augmenter(0, 0, 1, 0)), 128)
     texts = {TOKENIZER.decode(tokens) for tokens, _ in shown(batches, 1)}
     assert len(texts) == 2
 

@@ -64,7 +64,7 @@ def test_validation_is_held_out_before_and_left_alone(make, augment):
 
 def test_variants_made_ahead_make_the_epoch_longer(make):
     plain, ahead = make(augment=None).prepare(), make(augment={"multiplier": 3}).prepare()
-    assert ahead.train.n_documents > 2 * plain.train.n_documents and ahead.variants is None
+    assert ahead.train.n_documents > 2 * plain.train.n_documents and ahead.varied is None
     assert any("variants of 24 texts" in notice for notice in ahead.notices)
 
 
