@@ -19,7 +19,7 @@ SENTENCES = (
     "专家已经取得了明显成效。",
     "好",
 )
-TOKENIZER = CharTokenizer.train([*SENTENCES, "系统：用户：助手：呢"], vocab_size=400)
+TOKENIZER = CharTokenizer.train([*SENTENCES, "系统：用户：助手：呢也就都所地着怎样办提升"], vocab_size=400)
 QUESTION = [{"role": "user", "content": SENTENCES[3]}, {"role": "assistant", "content": SENTENCES[0]}]
 texts = st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=6).map("".join)
 questions = st.tuples(texts, texts).map(
@@ -111,6 +111,17 @@ def test_the_answers_that_count_stay_the_same(documents, max_length, epoch):
         return sorted(target for _, targets in shown(batches, at) for target in targets if target >= 0)
 
     assert counted(epoch) == counted(0)
+
+
+def test_answers_that_move_to_another_sequence_are_not_lost():
+    # Answers of every length, then a long question: some end just where a sequence does, and with a variant behind it.
+    question = {"role": "user", "content": "良好的习惯非常重要。" * 8}
+    answers = [{"role": "assistant", "content": "好" * n} for n in range(1, 40)]
+    documents = [[{"role": "user", "content": "学"}, answer, question, answers[0]] for answer in answers]
+    batches = batches_of(documents, 18, mask_prompts=True)
+    expected = sum(n + 1 for n in range(1, 40)) + 39 * 2
+    for epoch in range(4):
+        assert sum(target >= 0 for _, targets in shown(batches, epoch) for target in targets) == expected
 
 
 def test_epochs_differ_and_long_documents_too():
