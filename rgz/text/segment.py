@@ -130,7 +130,7 @@ def _load() -> _Dictionary:
     global _dictionary
     with _lock:
         if _dictionary is None:
-            source = dictionary_file()
+            source = _dictionary_file()
             folder = private_cache_folder()
             status = source.stat()
             key = f"{source}|{status.st_size}|{status.st_mtime_ns}|{sys.implementation.cache_tag}"
@@ -143,7 +143,7 @@ def _load() -> _Dictionary:
     return _dictionary
 
 
-def dictionary_file() -> Path:
+def _dictionary_file() -> Path:
     spec = importlib.util.find_spec("jieba")
     path = Path(spec.origin).parent / "dict.txt" if spec and spec.origin else None
     if path is None or not path.is_file():
