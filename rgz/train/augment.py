@@ -21,7 +21,9 @@ def augment_training(train: Any, val: Any, args: TrainingArguments) -> tuple[Any
     if isinstance(train, TokenData):
         raise RgzError(tr("augment needs texts, got ids that are encoded already; give a Dataset or a list of texts"))
     documents = train.documents if isinstance(train, Dataset) else train
-    if not isinstance(documents, list):
+    if not (isinstance(documents, list) and documents) or not all(
+        isinstance(document, str | list) for document in documents
+    ):
         return train, val, []
     dataset, notices = Dataset(documents), []
     if val is None and args.validation_split > 0:

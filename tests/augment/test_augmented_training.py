@@ -79,6 +79,12 @@ def test_ids_cannot_be_varied(make):
         make(train=token_data()).prepare()
 
 
+@pytest.mark.parametrize("train", [[1, 2], [], "a text", None])
+def test_what_is_no_list_of_texts_is_refused_as_without_augmentation(make, train):
+    with pytest.raises(RgzError, match="training and validation text must be a Dataset"):
+        make(train=train).prepare()
+
+
 def test_the_lists_in_use_are_told(make):
     trainer = make(num_train_epochs=1)
     trainer.train()
