@@ -45,6 +45,7 @@ __all__ = [
     "Trainer",
     "TrainingArguments",
     "WordTokenizer",
+    "augment",
     "compat",
     "data",
     "generate",
@@ -58,7 +59,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rgz import compat, data, generate, ops, schedules, text
+    from rgz import augment, compat, data, generate, ops, schedules, text
     from rgz.config import ModelConfig, TrainingArguments
     from rgz.cpu import info
     from rgz.data import load_dataset

@@ -9,7 +9,7 @@ from typing import Any
 
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.strict import Strict, parse_bytes, parse_seconds, unknown_name
+from rgz.strict import Strict, parse_augment, parse_bytes, parse_seconds, unknown_name
 
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "swiglu")
 NORMS = ("layernorm", "rmsnorm")
@@ -225,6 +225,9 @@ class TrainingArguments(Strict):
         activations recomputed until the whole process stays below it.
     token_cache : text is encoded once and its ids kept in the private cache folder for later runs.
     mask_prompts : the loss counts the answers of chats only.
+    augment : vary the training texts (see rgz.augment): a rate, a table, or a text "synonyms=0.2,multiplier=3".
+        synonyms, deletion, insertion, reorder are rates, 0.1 unless given; multiplier: variants of a text made before
+        training, 0 for another one in every epoch; dictionary: a file of synonyms.
     report_to : "console", "jsonl" (metrics.jsonl), "csv" (metrics.csv), "tensorboard" (its extra), some or none of
         them; a single one, or "none", may be a plain text.
     samples : the model continues a text at each evaluation, on the console: sample_prompt, or beginnings of documents.
@@ -254,7 +257,7 @@ class TrainingArguments(Strict):
     packing: bool = True
     group_by_length: bool = False
     mask_prompts: bool = False
-    augment: str | None = None
+    augment: dict[str, Any] | str | float | None = None
     validation_split: float = 0.05
     eval_steps: int | None = None
     logging_steps: int = 10
@@ -315,8 +318,7 @@ class TrainingArguments(Strict):
                 raise unknown_name("report_to", reporter, REPORTERS)
         if self.max_memory is not None:
             parse_bytes("max_memory", self.max_memory)
-        if self.augment:  # the name is promised, the feature is not there yet: never ignored silently
-            raise RgzError(tr("{name} is not supported by this version of rgz; leave it out", name="augment"))
+        object.__setattr__(self, "augment", parse_augment("augment", self.augment))
 
     @property
     def batch_rows(self) -> int:

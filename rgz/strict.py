@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import math
 import numbers
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -66,6 +67,62 @@ def parse_bytes(name: str, value: str) -> int:
     if parts is None:
         raise RgzError(tr("{name} must be a text like 800MB or 1.5GB, got {value}", name=name, value=repr(value)))
     return int(float(parts[1]) * 1000 ** (" kmgt".index(parts[2])))
+
+
+_RATES = ("synonyms", "deletion", "insertion", "reorder")
+_AUGMENT = {**dict.fromkeys(_RATES, 0.1), "multiplier": 0, "dictionary": None}
+
+
+def parse_augment(name: str, value: Mapping[str, Any] | str | float | None) -> dict[str, Any] | None:
+    """The settings of augmentation, complete, from a rate, a table, or a text like 'synonyms=0.2,multiplier=3'.
+
+    None for None and for rates that are all 0. RgzError for unknown names and values out of range.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = _pairs(name, value)
+    if not isinstance(value, Mapping):
+        value = dict.fromkeys(_RATES, value)
+    for key in value:
+        if key not in _AUGMENT:
+            raise unknown_name(name, key, _AUGMENT)
+    settings = {**_AUGMENT, **value}
+
+    def need(key: str, holds: bool, wanted: str) -> None:
+        if not holds:
+            raise RgzError(
+                tr("{name} must be {wanted}, got {value}", name=f"{name}: {key}", wanted=wanted, value=settings[key])
+            )
+
+    for key in _RATES:
+        rate = settings[key]
+        is_number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
+        need(key, is_number and 0 <= rate <= 1, ">= 0, <= 1")
+        settings[key] = float(rate)
+    times = settings["multiplier"]
+    need("multiplier", isinstance(times, int) and not isinstance(times, bool) and times >= 0, ">= 0")
+    if settings["dictionary"] is not None:
+        need("dictionary", isinstance(settings["dictionary"], str | os.PathLike), tr("the name of a file"))
+        settings["dictionary"] = os.path.abspath(settings["dictionary"])  # a resumed run may stand elsewhere
+    return settings if any(settings[key] for key in _RATES) else None
+
+
+def _pairs(name: str, text: str) -> dict[str, Any] | float:
+    """The rate, or the table, that a text spells."""
+    pairs: dict[str, Any] = {}
+    try:
+        if "=" not in text:
+            return float(text)
+        for part in filter(str.strip, text.split(",")):
+            key, spelled = map(str.strip, part.split("=", 1))
+            is_text = key not in _AUGMENT or key == "dictionary"
+            pairs[key] = spelled if is_text else int(spelled) if key == "multiplier" else float(spelled)
+    except ValueError:
+        raise RgzError(
+            tr("{name} must be a rate or name=number,..., got {value}", name=name, value=repr(text))
+        ) from None
+    return pairs
 
 
 def _fits(value: object, kinds: list[str]) -> bool:

@@ -194,7 +194,10 @@ def test_durations_are_read(text, seconds):
         ({"report_to": 3}, "report_to must be a list of texts"),
         ({"learnig_rate": 1}, "unknown key 'learnig_rate'; did you mean 'learning_rate'"),
         ({"eval_steps": 0}, "eval_steps must be >= 1"),
-        ({"augment": "synonyms"}, "augment is not supported by this version"),
+        ({"augment": "synonyms"}, "augment must be a rate or name=number,..., got 'synonyms'"),
+        ({"augment": {"synonym": 0.1}}, "unknown augment 'synonym'; did you mean 'synonyms'"),
+        ({"augment": "deletion=2"}, "augment: deletion must be >= 0, <= 1, got 2.0"),
+        ({"augment": {"multiplier": -1}}, "augment: multiplier must be >= 0, got -1"),
         ({"dtype": "int8"}, "dtype must be float32"),
     ],
 )

@@ -13,7 +13,7 @@ FLOORS = {
     "config": 2, "cpu": 2, "errors": 2, "files": 2, "memory": 2, "messages": 2, "plot": 2, "safetensors": 2,
     "schedules": 2, "strict": 2, "text": 2, "threads": 2,
     "data": 3, "nn": 3, "ops": 3, "optim": 3,
-    "models": 4,
+    "augment": 4, "models": 4,
     "generate": 5, "train": 5,
     "cli": 6, "compat": 6,
     "__main__": 7,  # the door of `python -m rgz`

@@ -31,6 +31,7 @@ MODULES = {
     "plot": "plot",
     "bench": "bench",
     "tokenize": "tokenize",
+    "augment": "augment",
 }
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
@@ -49,6 +50,7 @@ def summaries() -> dict[str, str]:
         "plot": tr("draw the curves of runs, or a learning-rate schedule"),
         "bench": tr("measure this machine: kernels, training, generation"),
         "tokenize": tr("see how texts are cut into tokens"),
+        "augment": tr("see the variants that augmentation makes of texts"),
     }
 
 

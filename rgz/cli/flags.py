@@ -37,7 +37,6 @@ CHOICES = {
     "report_to": REPORTERS,
     "save_strategy": SAVE_STRATEGIES,
 }
-NOT_YET = ("augment",)  # TrainingArguments refuses it; not advertised
 CHOSEN = object()  # a default that depends on the text
 OWN = ("output_dir", "overwrite")  # these have a place of their own among the options of a command
 
@@ -66,7 +65,7 @@ def training_helps() -> dict[str, str]:
         "packing": tr("fill each batch up with whole sequences"),
         "group_by_length": tr("batches of sequences of like length"),
         "mask_prompts": tr("learn the answers of dialogues only"),
-        "augment": tr("augmentation (not in this version)"),
+        "augment": tr("vary the texts: a rate like 0.1, or settings like synonyms=0.2,multiplier=3; see `rgz augment`"),
         "validation_split": tr("share of the documents held out for validation"),
         "eval_steps": tr("updates between evaluations; none: once an epoch"),
         "logging_steps": tr("updates between reports"),
@@ -119,7 +118,7 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]
     def __init__(self, field: dataclasses.Field[Any]) -> None:
         self.kinds = str(field.type).split(" | ")
         self.name = "NAME" if field.name in CHOICES else _METAVARS.get(self.kinds[0], "TEXT")
-        if "str" in self.kinds and "float" in self.kinds:
+        if "str" in self.kinds and "float" in self.kinds and self.kinds[0] in ("str", "float"):
             self.name = "TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -128,7 +127,7 @@ class FieldType(click.ParamType):  # type: ignore[type-arg]
         text = value.strip()
         if "None" in self.kinds and text.lower() == "none":
             return text  # click drops a None; `plain_value` turns it into one
-        if "dict[str, Any]" in self.kinds:
+        if self.kinds == ["dict[str, Any]"]:
             return self._table(text, param, ctx)
         if "tuple[str, ...]" in self.kinds:
             return tuple(part.strip() for part in text.split(",") if part.strip() and text.lower() != "none")
@@ -223,7 +222,6 @@ def field_flags(
                 type=None if field.type == "bool" else FieldType(field),
                 default=None,
                 help=_help(helps, field.name),
-                hidden=field.name in NOT_YET,
                 section=section,
                 shown_default=tr("to suit the text") if default is CHOSEN else _shown(default),
             )

@@ -23,8 +23,9 @@ def fit_plan(
 ) -> tuple[TrainingPlan, TrainingArguments]:
     """The plan, made again with the arguments that `fit_memory` chooses now that the text is in memory too."""
     args, sentence = fit_memory(model, args)
-    split = args if plan.val is not None else dataclasses.replace(args, validation_split=0.0)
-    again = plan_training(plan.train, plan.val, tokenizer, split, model.config)
+    # The texts are augmented and held out already.
+    split = dataclasses.replace(args, augment=None, validation_split=0.0 if plan.val is None else args.validation_split)
+    again = plan_training(plan.varied or plan.train, plan.val, tokenizer, split, model.config)
     return dataclasses.replace(again, notices=(sentence, *plan.notices)), args
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from rgz.augment import AugmentedBatches, VariedTexts
 from rgz.config import TrainingArguments
 from rgz.data import Batches, Dataset, TokenCache, TokenData, held_out, require_one_sequence
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.schedules import Schedule, argument_names, get_schedule, refuse_reserved
+from rgz.train.augment import augment_training
 from rgz.train.interfaces import BatchesLike, StepLike
 
 # Resuming with another value of one of these would silently train on other batches than the run began with.
@@ -29,6 +31,7 @@ class TrainingPlan:
     """Everything about a run that is known before it starts.
 
     updates_per_epoch : the last one of an epoch may be made of fewer micro-batches (the tail is flushed).
+    varied : the training texts where they are varied on the fly, else None; `train` are the originals.
     identity : what a checkpoint must agree with for resuming to mean anything.
     notices : sentences for the user, such as why there is no validation.
     """
@@ -43,6 +46,7 @@ class TrainingPlan:
     schedule: Schedule
     identity: dict[str, Any]
     notices: tuple[str, ...]
+    varied: VariedTexts | None = None
 
     @property
     def max_rows(self) -> int:
@@ -83,6 +87,10 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
         )
     if tokenizer is not None and tokenizer.vocab_size > vocab_size:
         raise _vocabulary_too_small(vocab_size, tokenizer.vocab_size)
+    told: list[str] = []
+    if args.augment is not None:
+        train, val, told = augment_training(train, val, args)
+    varied = train if isinstance(train, VariedTexts) else None
     cache = TokenCache(args.token_cache)
     tokens = _encode(train, tokenizer, args, cache)
     require_one_sequence(tokens, args.max_length)
@@ -91,13 +99,13 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
         if data is not None and len(data.ids) and (largest := int(data.ids.max())) >= vocab_size:
             raise _vocabulary_too_small(vocab_size, largest + 1)
     notices = cache.notices
-    if val_tokens is None and args.validation_split > 0:
+    if val_tokens is None and args.validation_split > 0 and args.augment is None:
         tokens, val_tokens, reasons = split_validation(tokens, args.validation_split, args.seed)
         notices += reasons
     if val_tokens is not None and val_tokens.n_targets == 0:
         notices.append(tr("the validation text holds nothing to measure; training without validation"))
         val_tokens = None
-    batches = _batches(tokens, args, shuffle=True)
+    batches = _batches(tokens, args, shuffle=True) if varied is None else _varied(varied, tokens, tokenizer, args)
     val_batches = None if val_tokens is None else _batches(val_tokens, args, shuffle=False)
     per_epoch = -(-len(batches) // args.gradient_accumulation_steps)
     max_steps = args.max_steps if args.max_steps > 0 else max(1, math.ceil(args.num_train_epochs * per_epoch))
@@ -112,10 +120,12 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
         schedule=make_schedule(args, max_steps, per_epoch),
         identity={
             **{name: getattr(args, name) for name in _BATCHING},
+            "augment": varied.augmenter.fingerprint if varied is not None else None,
             "training data": data_digest(tokens),
             "validation data": data_digest(val_tokens) if val_tokens is not None else None,
         },
-        notices=(*notices, *_without_use(args)),
+        notices=(*told, *notices, *_without_use(args)),
+        varied=varied,
     )
 
 
@@ -207,7 +217,17 @@ def _encode(data: Any, tokenizer: Any, args: TrainingArguments, cache: TokenCach
     return cache.encode(data, tokenizer, mask_prompts=args.mask_prompts)
 
 
-def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> BatchesLike:
+def _varied(texts: VariedTexts, original: TokenData, tokenizer: Any, args: TrainingArguments) -> BatchesLike:
+    _batches(original, args, shuffle=True)  # what is refused without variants is refused with them, in the same words
+    tokens = args.batch_tokens and max(1, args.batch_tokens * 8 // 9)  # room to grow, as in a sequence
+
+    def layout(data: TokenData, length: int) -> Batches:
+        return _batches(data, dataclasses.replace(args, max_length=length, batch_tokens=tokens), shuffle=True)
+
+    return AugmentedBatches(texts, original, tokenizer, args.mask_prompts, args.max_length, layout)
+
+
+def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> Batches:
     return Batches(
         data,
         batch_size=args.batch_size,
