@@ -45,3 +45,13 @@ def test_the_faster_product_is_chosen_by_instruction_set(isa):
 
 def test_an_unknown_choice_is_refused():
     assert "RGZ_BLAS must be rgz or scipy, got mkl" in start(RGZ_BLAS="mkl")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells no other peak than getrusage's")
+def test_the_peak_is_that_of_this_process_not_of_its_parent():
+    parent = (
+        "import subprocess, sys; ballast = b'x' * 400_000_000; "
+        "subprocess.run([sys.executable, '-c', 'from rgz.cpu import peak_bytes; print(peak_bytes())'], check=True)"
+    )
+    peak = float(subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True).stdout)
+    assert 5e6 < peak < 3e8

@@ -28,6 +28,7 @@ _PROTECTED = re.compile(
     r"(系统[：:].*?(?=用户[：:]|助手[：:])|助手[：:].*?(?=用户[：:]|\Z)|用户[：:]|<[^<>\s]{1,32}>|《[^《》\n]*》)",
     re.DOTALL,
 )
+_NUMBER = re.compile(r"[0-9A-Za-z.%]+|[〇零一二三四五六七八九十百千万亿]{2,}")
 _MOST = 0.5  # of the places for an operation: with more the variants of a text would be alike
 
 
@@ -147,18 +148,22 @@ class Augmenter:
         draws: random.Random,
         counts: Counter[str],
     ) -> str:
-        written = list(words)
+        written, done = list(words), Counter[str]()
         for i, operation, put_in in places:
             if draws.random() >= chances[operation]:
                 continue
-            counts[operation] += 1
+            done[operation] += 1
             if operation == "insertion":
                 written[i] = put_in + written[i]
             else:
                 others = self._table[words[i]] if operation == "synonyms" else ("",)
                 other = others[int(draws.random() * len(others))]
                 written[i] = written[i].removesuffix(words[i]) + other
-        return "".join(written)
+        before, after = "".join(words), "".join(written)
+        if _NUMBER.findall(after) != _NUMBER.findall(before):  # 第三 | 非常 has become 第三 | 十分
+            return before
+        counts.update(done)
+        return after
 
 
 def augmenter_of(settings: dict[str, Any], seed: int) -> Augmenter:

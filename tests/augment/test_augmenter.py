@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rgz.augment import OPERATIONS, Augmenter
@@ -49,6 +49,7 @@ def test_other_numbers_give_other_variants():
 
 @settings(deadline=None, max_examples=200)
 @given(texts, rates, rates, rates, rates, numbers)
+@example("第三非常我们可以认真学习重要知识，", 0.1, 0.0, 0.0, 0.0, 1)  # 十分 for 非常 would make thirty of three
 def test_what_is_protected_stays(text, s, d, i, r, epoch):
     variant = Augmenter(s, d, i, r)(text, epoch)
     assert Counter(NEVER.findall(variant)) == Counter(NEVER.findall(text))
