@@ -63,10 +63,9 @@ class Sampling(Strict):
         return self._draw((scores - scores.max()) / self.temperature, random)
 
     def _draw(self, scores: np.ndarray, random: np.random.Generator) -> int:
-        kept = np.arange(len(scores))
-        if self.top_k and self.top_k < len(scores):
-            kept = np.argpartition(scores, -self.top_k)[-self.top_k :]
-        kept = kept[np.argsort(-scores[kept], kind="stable")]  # likeliest first
+        count = min(self.top_k or len(scores), len(scores))
+        kept = among_largest(scores, count)
+        kept = kept[np.argsort(-scores[kept], kind="stable")][:count]  # likeliest first
         probabilities = np.exp(scores[kept] - scores[kept[0]])
         probabilities /= probabilities.sum()
         # a token stays when those before it have not reached top_p yet: the likeliest always does
@@ -75,6 +74,17 @@ class Sampling(Strict):
         kept, probabilities = kept[stays], probabilities[stays]
         drawn = np.searchsorted(np.cumsum(probabilities), random.random() * probabilities.sum(), side="right")
         return int(kept[drawn])
+
+
+def among_largest(scores: np.ndarray, k: int) -> np.ndarray:
+    """Positions of the k largest, and of few others. The k-th largest of the maxima of any 4 k groups is at most the
+    k-th largest of all: finding that takes a tenth of the time of a partition (benches/test_generation.py)."""
+    groups = 4 * k
+    whole = len(scores) // groups * groups
+    if not whole:
+        return np.arange(len(scores))
+    maxima = scores[:whole].reshape(-1, groups).max(axis=0)
+    return np.flatnonzero(scores >= np.partition(maxima, -k)[-k])
 
 
 def refuse_nan(scores: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import rgz
 from rgz.errors import RgzError
 from rgz.generate import ChatSession, Sampling, generate, stream
 from rgz.generate.beam import beam_search
+from rgz.generate.sampling import among_largest
 from rgz.generate.stream import stream_ids
 from rgz.generate.window import Window
 
@@ -213,3 +214,18 @@ def test_damaged_weights_are_said():
     model.weights[:] = np.nan
     with pytest.raises(RgzError, match="not numbers"):
         model.generate(rgz.ByteTokenizer(), "a")
+
+
+@pytest.mark.parametrize(
+    "size, k", [(1, 1), (7, 3), (40, 10), (41, 10), (9620, 40), (9620, 2404), (9620, 2405), (500, 500)]
+)
+def test_the_largest_are_among_those_looked_at(size, k):
+    random = np.random.default_rng(size + k)
+    for scores in (random.standard_normal(size), random.integers(0, 3, size).astype(float), np.full(size, -np.inf)):
+        found = among_largest(scores, k)
+        assert sorted(scores[found])[-k:] == sorted(scores)[-k:]
+        assert len(set(found.tolist())) == len(found)
+
+
+def test_few_others_are_looked_at():
+    assert len(among_largest(np.random.default_rng(0).standard_normal(9620), 40)) < 80
