@@ -234,6 +234,8 @@ def choose_size(settings: Settings, tokens: int, most_epochs: int) -> list[str]:
     """
     training = settings.training
     usual = TrainingArguments.from_dict(training)
+    if isinstance(usual.augment, dict):
+        tokens *= 1 + int(usual.augment["multiplier"])  # variants made ahead are texts like the others
     chosen = []
     an_update = usual.batch_rows * usual.gradient_accumulation_steps
     if "batch_size" not in training and usual.batch_tokens is None:

@@ -5,6 +5,8 @@ import json
 import pytest
 from cli.tiny import TINY
 
+from rgz.cli.settings import Settings, choose_size
+
 LINES = "怎么提高效率？\n我们可以耐心等待重要的消息。\n好\n"
 
 
@@ -99,6 +101,15 @@ def test_variants_made_ahead_are_in_the_plan(rgz, texts, tmp_path):
         )
 
     assert tokens(ahead) > 1.5 * tokens(plain)
+
+
+def test_variants_made_ahead_count_as_text_when_epochs_are_chosen():
+    def epochs(**training):
+        settings = Settings({"batch_size": 4, **training}, {}, {})
+        choose_size(settings, 20_000, 100)
+        return settings.training["num_train_epochs"]
+
+    assert epochs() == epochs(augment=0.1) == pytest.approx(4 * epochs(augment="multiplier=3"), abs=3)
 
 
 def test_fine_tuning_varies_the_questions(rgz, trained, dialogues, tmp_path):
