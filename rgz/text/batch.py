@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,11 @@ class Part:
 
 
 class Batch:
-    """texts : whole texts; they become characters, and those spans."""
+    """texts : whole texts of n_characters together; they become characters, and those spans."""
 
-    def __init__(self, texts: list[str]) -> None:
+    def __init__(self, texts: list[str], n_characters: int) -> None:
         self.texts = texts
-        self.n_characters = sum(map(len, texts))
+        self.n_characters = n_characters
         self._text = np.empty(self.n_characters, np.uint32)
         self._documents = np.empty(len(texts) + 1, np.int64)
         _kernels.text_pack(texts, self._text, self._documents)
@@ -73,12 +74,16 @@ class Batch:
 def batches(texts: Iterable[str]) -> Iterator[Batch]:
     """Yield the texts in batches, in their order; no more of them are held than the characters of one batch."""
     waiting: list[str] = []
-    n = 0
-    for text in texts:
-        if waiting and n + len(text) > _BATCH:
-            yield Batch(waiting)
-            waiting, n = [], 0
-        waiting.append(text)
-        n += len(text)
+    n, take, texts = 0, 1, iter(texts)
+    while several := list(islice(texts, take)):
+        together = sum(map(len, several))
+        for group in [several] if n + together <= _BATCH else [[text] for text in several]:
+            length = sum(map(len, group))
+            if waiting and n + length > _BATCH:
+                yield Batch(waiting, n)
+                waiting, n = [], 0
+            waiting += group
+            n += length
+        take = 64 if together < 1024 * len(several) else 1  # short texts by the handful: Python's part is serial
     if waiting:
-        yield Batch(waiting)
+        yield Batch(waiting, n)

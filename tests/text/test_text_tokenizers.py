@@ -2,8 +2,11 @@
 
 import json
 import random
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,6 +162,33 @@ def test_a_corpus_of_any_size_is_encoded_in_bounded_memory():
 
     encode(300)
     assert encode(12_000) < min(1.2 * encode(600), 16_000_000) < 3 * 12_000 * len(text)  # bytes of it in UTF-8
+
+
+ENCODE_FILE = """
+import resource, sys
+from rgz.text import WordTokenizer
+tokenizer = WordTokenizer.train(["太阳从东方升起，人民在学习人工智能。"])
+tokenizer.encode_batch(["太阳，" * 200_000], n_threads=2)
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(sys.argv[2]),) * 2)
+tokens = 0
+with open(sys.argv[1], encoding="utf-8") as lines:
+    for ids, _ in tokenizer.encode_stream(lines, n_threads=2):
+        tokens += len(ids)
+print(tokens)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux to ask for the memory in use")
+def test_a_file_larger_than_the_memory_that_is_left_is_encoded(tmp_path):
+    path, line = tmp_path / "large.txt", "太阳从东方升起，人民在学习人工智能。\n"
+    path.write_text(line * 900_000, encoding="utf-8")
+    free = path.stat().st_size // 2
+    done = subprocess.run(
+        [sys.executable, "-c", ENCODE_FILE, str(path), str(free)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 900_000 * len(WordTokenizer.train([line]).encode(line))
 
 
 def test_encoding_twice_gives_the_same_ids(tokenizer):
