@@ -51,7 +51,14 @@ class ByteTokenizer(Tokenizer):
         super().__init__()
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int = 8000, min_frequency: int = 1) -> Self:
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int = 8000,
+        min_frequency: int = 1,
+        character_coverage: float = 1.0,
+        n_threads: int | None = None,
+    ) -> Self:
         """Return the one there is, whatever the texts; here so that the three kinds can be swapped."""
         refuse_one_text(texts)
         room_for_entries(vocab_size)

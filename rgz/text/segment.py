@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +35,16 @@ class Segmenter:
             self.user_words = tuple(read_user_dictionary(user_dictionary))
         else:
             self.user_words = tuple(checked_entry(word, frequency) for word, frequency in user_dictionary or ())
+        self._loaded: _kernels.TextDictionary | None = None
         self._lock = threading.Lock()
 
     @property
     def dictionary(self) -> _kernels.TextDictionary:
         """What the kernels of csrc/text cut with."""
-        with self._lock:
-            return self._dictionary
-
-    @cached_property
-    def _dictionary(self) -> _kernels.TextDictionary:
-        return load(jieba_files(), private_cache_folder(), self.user_words)
+        if self._loaded is None:
+            with self._lock:
+                self._loaded = self._loaded or load(jieba_files(), private_cache_folder(), self.user_words)
+        return self._loaded
 
     def segment(self, text: str, hmm: bool = False) -> list[str]:
         """Return the words of `text`, whose concatenation is `text` again: `list(jieba.cut(text, HMM=hmm))`."""

@@ -59,7 +59,9 @@ def tokenizer(request):
 
 @pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, ByteTokenizer])
 def test_all_kinds_are_trained_alike_and_not_on_one_text(kind):
-    assert isinstance(kind.train(iter(CORPUS), vocab_size=300, min_frequency=2), kind)
+    assert isinstance(
+        kind.train(iter(CORPUS), vocab_size=300, min_frequency=2, character_coverage=0.9, n_threads=2), kind
+    )
     with pytest.raises(RgzError, match=r"trained on a list of texts, got one text; write \[text\]"):
         kind.train(CORPUS[0])
 
