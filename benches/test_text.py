@@ -48,7 +48,7 @@ def test_words(benchmark, laws, jieba_cut, rival, hmm):
     cut = {"rgz": segment, "jieba": jieba_cut}.get(rival) or pytest.importorskip("rjieba").cut
     expected = [jieba_cut(text, hmm) for text in laws[::20]]
     different = sum(list(cut(text, hmm)) != words for text, words in zip(laws[::20], expected, strict=True))
-    assert different <= (1 if rival == "rjieba" else 0)  # with hmm, rjieba cuts 3.236111111111111in otherwise
+    assert different <= (2 if rival == "rjieba" and hmm else 0)  # it cuts 3.236111111111111in otherwise
     benchmark.pedantic(lambda: [cut(text, hmm) for text in laws], rounds=1 if rival == "jieba" else 5)
     note(benchmark, laws)
 
