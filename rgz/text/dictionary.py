@@ -35,7 +35,7 @@ _HAN_FIRST, _HAN_LIMIT = 0x4E00, 0x9FD6
 _STATES = "BEMS"  # begin, end, middle, single
 _IMPOSSIBLE = -3.14e100  # jieba's logarithm of zero
 # From csrc/text/text.h: the most characters of a word, and what the values of a trie's nodes begin with
-_LONGEST, _SPLIT_WORD, _FIRST_WORD, _MOST_VALUES = 255, 1, 2, 65534
+LONGEST_ENTRY, _SPLIT_WORD, _FIRST_WORD, _MOST_VALUES = 255, 1, 2, 65534
 
 Block = NDArray[np.uint8]
 
@@ -93,9 +93,9 @@ def read_user_dictionary(path: str | os.PathLike[str]) -> list[Entry]:
 
 def checked_entry(word: str, frequency: int) -> Entry:
     """Return the entry; RgzError for a length or a frequency that no dictionary can hold."""
-    if not 1 <= len(word) <= _LONGEST:
+    if not 1 <= len(word) <= LONGEST_ENTRY:
         raise RgzError(
-            tr("a word must have 1 to {longest} characters, got {length}", longest=_LONGEST, length=len(word))
+            tr("a word must have 1 to {longest} characters, got {length}", longest=LONGEST_ENTRY, length=len(word))
         )
     if frequency < 0:
         raise RgzError(tr("the frequency of a word must be 0 or more, got {frequency}", frequency=frequency))
@@ -141,7 +141,7 @@ def build(files: JiebaFiles, user: Sequence[Entry] = (), key: bytes = bytes(32))
         frequencies[word] = frequency
         total += frequency
     never = {entry.word for entry in user if entry.frequency == 0}
-    words = [w for w, f in frequencies.items() if (f or w in never) and len(w) <= _LONGEST and _RUN.fullmatch(w)]
+    words = [w for w, f in frequencies.items() if (f or w in never) and len(w) <= LONGEST_ENTRY and _RUN.fullmatch(w)]
     if total == 0 or not words:
         raise RgzError(tr("{path} holds no words; install jieba anew", path=files.words))
     ranks = {f: _FIRST_WORD + n for n, f in enumerate(sorted(set(frequencies.values()) - {0}, reverse=True))}

@@ -323,6 +323,20 @@ def test_a_tokenizer_is_the_same_after_saving_and_loading(tokenizer, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["tokenizer.json"]
 
 
+def test_a_users_words_are_cut_counted_and_kept_with_the_tokenizer(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # not to push out the user's own
+    plain = WordTokenizer.train(CORPUS)
+    tokenizer = WordTokenizer.train(CORPUS, user_dictionary=[("在学习", 5000), ("太阳从东方", 9)])
+    assert {"在学习", "太阳从东方"} <= set(tokenizer.words) and not {"在学习", "太阳从东方"} & set(plain.words)
+    assert list(tokenizer.pieces("太阳从东方升起")) == ["太阳从东方", "升起"]
+    assert tokenizer.fingerprint != WordTokenizer(tokenizer.characters, tokenizer.words).fingerprint
+    tokenizer.save(tmp_path / "t.json")
+    loaded = load_tokenizer(tmp_path / "t.json")
+    assert loaded.fingerprint == tokenizer.fingerprint
+    assert loaded.encode("".join(CORPUS)) == tokenizer.encode("".join(CORPUS))
+    assert "user_words" not in plain.to_dict()
+
+
 def test_the_file_can_be_read_by_people(tmp_path):
     TOKENIZERS["word"].save(tmp_path)
     text = (tmp_path / "tokenizer.json").read_text(encoding="utf-8")
@@ -362,6 +376,11 @@ def broken(**changes):
         (broken(words=["学"]), "words"),
         (broken(words=["学\ud800"]), "words"),
         (broken(words=["学习", "学习"]), "twice"),
+        (broken(user_words=["学习"]), "user_words"),
+        (broken(user_words=[["学习", -1]]), "user_words"),
+        (broken(user_words=[["学习", "5"]]), "user_words"),
+        (broken(user_words=[["学" * 256, 5]]), "user_words"),
+        (broken(type="char", words=[], user_words=[["学习", 5]]), "user_words"),
         (broken(type="byte"), "no entries"),
     ],
 )
