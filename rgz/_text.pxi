@@ -237,7 +237,7 @@ cdef class TextDictionary:
     cdef const uint8_t[::1] block
     cdef rgz_dictionary *d
 
-    def __init__(self, const uint8_t[::1] block):
+    def __cinit__(self, const uint8_t[::1] block):
         if <size_t> &block[0] % 8 or not rgz_dictionary_check(<const rgz_dictionary *> &block[0], block.shape[0]):
             raise ValueError("TextDictionary: the block must be one that dictionary_build has filled")
         self.block = block  # keeps it alive
@@ -273,8 +273,8 @@ cdef class TextVocabulary:
     cdef int32_t[::1] slots
     cdef rgz_vocabulary v
 
-    def __init__(self, const uint32_t[::1] characters, const int64_t[::1] offsets, int32_t[::1] slots,
-                 int32_t first_id, int32_t first_byte_id):
+    def __cinit__(self, const uint32_t[::1] characters, const int64_t[::1] offsets, int32_t[::1] slots,
+                  int32_t first_id, int32_t first_byte_id):
         cdef Py_ssize_t n = offsets.shape[0] - 1, size = slots.shape[0]
         need_offsets("TextVocabulary", "offsets", offsets, characters.shape[0])
         if size <= n or size & (size - 1) or size > 1 << 30:

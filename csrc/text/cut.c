@@ -146,8 +146,7 @@ static rgz_int cut_hidden_han(const run *r, rgz_int from, rgz_int to, rgz_int at
     }
     rgz_int begin = from;
     for (rgz_int t = from; t < to; t++) {
-        if (before[t] == B) begin = t;
-        if (before[t] == S) begin = t;
+        if (before[t] == B || before[t] == S) begin = t;
         if (before[t] == E || before[t] == S) at = emit_hidden_word(r, begin, t + 1, at);
     }
     return at;
@@ -186,30 +185,27 @@ static rgz_int cut_hidden(const run *r, rgz_int from, rgz_int to, rgz_int at) {
     return at;
 }
 
+/* Characters of the path from `from` to `to` that waited for what comes after them. */
+static rgz_int emit_held(const run *r, rgz_int from, rgz_int to, int hmm, rgz_int at) {
+    if (from == to) return at;
+    if (hmm) return cut_hidden(r, from, to, at);
+    r->ends[at++] = r->start + (int32_t)to;
+    return at;
+}
+
 static rgz_int emit_path(const run *r, rgz_int n, int hmm, rgz_int at) {
-    rgz_int held = 0, x = 0; /* from held to x: characters that wait for what comes after */
+    rgz_int held = 0, x = 0; /* characters held..x wait */
     while (x < n) {
         const rgz_int length = r->lengths[x];
         if (length == 1 && (hmm || is_alphanumeric(r->text[x]))) {
             x++;
             continue;
         }
-        if (held < x) {
-            if (hmm)
-                at = cut_hidden(r, held, x, at);
-            else
-                r->ends[at++] = r->start + (int32_t)x;
-        }
+        at = emit_held(r, held, x, hmm, at);
         held = x += length;
         r->ends[at++] = r->start + (int32_t)x;
     }
-    if (held < n) {
-        if (hmm)
-            at = cut_hidden(r, held, n, at);
-        else
-            r->ends[at++] = r->start + (int32_t)n;
-    }
-    return at;
+    return emit_held(r, held, n, hmm, at);
 }
 
 rgz_int rgz_text_cut_span(int32_t *ends, const rgz_dictionary *d, const uint32_t *text, rgz_int n, int hmm,
