@@ -1,4 +1,5 @@
-"""Build of the one extension module: every kernel file once per instruction set, each with its own flags.
+"""Build of the one extension module: every kernel file once per instruction set, each with its own flags; the files
+that have nothing to gain from special instructions once.
 
 Environment: RGZ_OPENMP=0 leaves OpenMP out, =1 demands it; RGZ_REQUIRE_ISA=1 makes an instruction set that the
 compiler cannot take an error instead of a notice; RGZ_EXTRA_CFLAGS, RGZ_EXTRA_LDFLAGS are appended (sanitizers).
@@ -19,7 +20,8 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent
 KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob("*.c"))
 HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*"))
-SHARED = ["csrc/dispatch.c", "csrc/sgemm.c"]
+TEXT = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/text").glob("*.c"))
+SHARED = ["csrc/dispatch.c", "csrc/sgemm.c", *TEXT]  # compiled once, with the baseline's flags
 ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC)
     "generic": (None, [], []),
     "avx2": (("x86_64", "amd64"), ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),
@@ -150,7 +152,7 @@ setup(
             ["rgz/_kernels.pyx"],
             include_dirs=["csrc"],
             # setuptools relinks on a change of these only, and the sdist takes them from here
-            depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS],
+            depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS, "rgz/_text.pxi"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
             py_limited_api=ABI3,
         )

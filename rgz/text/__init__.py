@@ -3,6 +3,7 @@
 from rgz.text.char import ByteTokenizer, CharTokenizer
 from rgz.text.chat import encode_chat, encode_prompt, parse_chat, render_chat
 from rgz.text.load import load_tokenizer
+from rgz.text.segment import Segmenter, segment
 from rgz.text.stream import TextStream
 from rgz.text.tokenizer import Tokenizer
 from rgz.text.word import WordTokenizer
@@ -10,6 +11,7 @@ from rgz.text.word import WordTokenizer
 __all__ = [
     "ByteTokenizer",
     "CharTokenizer",
+    "Segmenter",
     "TextStream",
     "Tokenizer",
     "WordTokenizer",
@@ -18,4 +20,5 @@ __all__ = [
     "load_tokenizer",
     "parse_chat",
     "render_chat",
+    "segment",
 ]

@@ -9,6 +9,7 @@ from rgz.errors import RgzError
 from rgz.files import read_json
 from rgz.messages import tr
 from rgz.text.char import ByteTokenizer, CharTokenizer
+from rgz.text.dictionary import LONGEST_ENTRY
 from rgz.text.tokenizer import (
     FILE_NAME,
     FORMAT,
@@ -66,12 +67,21 @@ def _what_is_wrong(data: object) -> str | None:
         return tr('"characters" must be one text of non-ASCII characters')
     if not isinstance(words, list) or not all(map(_is_word, words)):
         return tr('"words" must be a list of texts of 2 to {longest} characters', longest=LONGEST_WORD)
+    user_words = data.get("user_words", [])
+    if not isinstance(user_words, list) or not all(map(_is_user_word, user_words)) or (kind != "word" and user_words):
+        return tr('"user_words" must be a list of [word, frequency], of a tokenizer of words')
     pieces = [*characters, *words]
     if len(set(pieces)) != len(pieces):
         return tr("a character or word stands in it twice")
     if (kind != "word" and words) or (kind == "byte" and characters):
         return tr("its type {type} has no entries of that kind", type=kind)
     return None
+
+
+def _is_user_word(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str) or type(value[1]) is not int:
+        return False
+    return 1 <= len(value[0]) <= LONGEST_ENTRY and value[1] >= 0 and not LONE_SURROGATE.search(value[0])
 
 
 def _is_word(value: object) -> bool:
