@@ -612,3 +612,8 @@ def adamw(float[::1] weight, float[::1] grad, float[::1] m, float[::1] v, Py_ssi
     with nogil:
         rgz_active().adamw(&weight[0], &grad[0], &m[0], &v[0], n, n_decayed, lr, beta1, beta2, eps, weight_decay,
                            correction1, correction2, grad_scale, n_threads)
+
+
+# --- text ----------------------------------------------------------------------------------------------------------
+
+include "_kernels_bpe.pxi"

@@ -227,7 +227,7 @@ def broken(**changes):
     ("data", "reason"),
     [
         ([], "format"),
-        ({"model": {"type": "BPE"}}, "format"),
+        ({"version": 1, "type": "word"}, "format"),
         (broken(version=2), "version is 2"),
         (broken(type="bpe"), "type bpe must be one of word, char, byte"),
         (broken(type=["word"]), "must be one of"),

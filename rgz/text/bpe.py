@@ -1,0 +1,278 @@
+"""Byte-level byte pair encoding: the vocabulary of GPT-2, Qwen and most that came after."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgz import _kernels
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.strict import unknown_name
+from rgz.text.tokenizer import (
+    FIRST_BYTE_ID,
+    FIRST_CHARACTER_ID,
+    SPECIAL_TOKENS,
+    Tokenizer,
+    refuse_one_text,
+    room_for_entries,
+)
+from rgz.threads import resolve_threads
+
+PATTERNS = ("gpt2", "qwen2")  # in the order of the enum in csrc/text/pretokenize.h
+NORMALIZERS = (None, "NFC")
+# Visible bytes stand for themselves in a tokenizer.json, the others for the characters from U+0100 on.
+_VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_HIDDEN = sorted(set(range(256)) - set(_VISIBLE))
+BYTE_CHARACTERS = {**{b: chr(b) for b in _VISIBLE}, **{b: chr(256 + n) for n, b in enumerate(_HIDDEN)}}
+# Symbols of training: bytes in the order of their characters, as Hugging Face's trainer numbers them. Of pairs that
+# are equally frequent the smaller numbers win, so the order decides which merges are learnt.
+_TRAINING_ORDER = sorted(range(256), key=BYTE_CHARACTERS.__getitem__)
+_ROLES = {  # whose id is taken: the first of these names that there is
+    "eos": ("</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<eos>"),
+    "bos": ("<|bos|>", "<s>", "<|begin_of_text|>", "<bos>"),
+    "pad": ("<|pad|>", "<pad>", "[PAD]"),
+    "sep": ("<|sep|>", "<sep>", "[SEP]"),
+}
+_BATCH_BYTES = 1 << 24
+_LONGEST_TEXT = 2**31 - 1
+_BYTES_FOR_A_TEAM = 1 << 16  # fewer are encoded sooner than a second thread is woken
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token beside the merges. special: `encode` never makes it, `decode` leaves it out. One that is not is cut out
+    of a text before anything else; normalized: after the text has been normalized."""
+
+    id: int
+    content: str
+    special: bool = True
+    normalized: bool = False
+
+
+OWN_TOKENS = tuple(AddedToken(i, name) for i, name in enumerate(SPECIAL_TOKENS))
+
+
+class BPETokenizer(Tokenizer):
+    """Pieces of text in UTF-8 bytes, merged pair by pair in the order in which training learnt the merges.
+
+    Saved as, and loaded from, the tokenizer.json of Hugging Face's tokenizers, which gives the same ids for any text
+    that does not spell out a special token.
+
+    vocab : the id of every token, spelt in bytes; with those of `added_tokens` the ids are 0..vocab_size - 1.
+    merges : pairs of tokens that become one, the first learnt first.
+    pattern : "gpt2" or "qwen2": how a text is cut into the pieces across which nothing merges.
+    normalizer : "NFC": texts are brought to this form first, and decoding gives that form back.
+
+    Without an end-of-text token (</s>, <|endoftext|> ...), a token of each byte, or what a merge names: RgzError.
+    Sources: Sennrich, Haddow, Birch 2016, arXiv:1508.07909; Radford et al. 2019.
+    """
+
+    type: ClassVar[str] = "bpe"
+
+    def __init__(
+        self,
+        vocab: Mapping[bytes, int],
+        merges: Sequence[tuple[bytes, bytes]],
+        *,
+        added_tokens: Sequence[AddedToken] = OWN_TOKENS,
+        pattern: str = "qwen2",
+        normalizer: str | None = None,
+        post_processor: Mapping[str, Any] | None = None,
+    ) -> None:
+        check_pattern(pattern)
+        if normalizer not in NORMALIZERS:
+            raise unknown_name("normalizer", str(normalizer), ("NFC",))
+        self.vocab, self.merges, self.added_tokens = dict(vocab), list(merges), tuple(added_tokens)
+        self.pattern, self.normalizer, self.post_processor = pattern, normalizer, post_processor
+        self._bytes = self._spellings()
+        self._special = frozenset(token.id for token in self.added_tokens if token.special)
+        names = {token.content: token.id for token in self.added_tokens if token.special}
+        roles = {role: names[n] for role, known in _ROLES.items() for n in reversed(known) if n in names}
+        eos = roles.get("eos")
+        if eos is None:
+            raise RgzError(tr("there must be an end-of-text token, one of {names}", names=" ".join(_ROLES["eos"])))
+        self.pad_id, self.bos_id, self.eos_id, self.sep_id = (roles.get(r, eos) for r in ("pad", "bos", "eos", "sep"))
+        self._cut_first = _any_of(t.content for t in self.added_tokens if not t.special and not t.normalized)
+        self._cut_normalized = _any_of(t.content for t in self.added_tokens if not t.special and t.normalized)
+        self._added_ids = {token.content: token.id for token in self.added_tokens}
+        byte_ids = np.array([self.vocab[bytes([value])] for value in range(256)], np.int32)
+        self._encoder = _kernels.BPEEncoder(PATTERNS.index(pattern), byte_ids, self._merge_table())
+
+    def _spellings(self) -> list[bytes]:
+        """The bytes of every id, if the ids are 0, 1, 2 ... and the bytes are all there."""
+        spellings = {number: spelling for spelling, number in self.vocab.items()}
+        for token in self.added_tokens:
+            content = token.content.encode()
+            if not content:
+                raise RgzError(tr("an added token must not be empty"))
+            if spellings.setdefault(token.id, content) != content or self.vocab.get(content, token.id) != token.id:
+                raise RgzError(tr("the added token {name} and another have one id", name=token.content))
+        if len({token.content for token in self.added_tokens}) != len(self.added_tokens):
+            raise RgzError(tr("an added token stands in it twice"))
+        count = len(spellings)
+        if len(set(self.vocab.values())) != len(self.vocab) or not all(0 <= i < count for i in spellings):
+            raise RgzError(tr("the ids must be 0 to {last}, each once", last=count - 1))
+        for value in range(256):
+            if bytes([value]) not in self.vocab:
+                raise RgzError(tr("there must be a token of every byte, that of {value} is missing", value=value))
+        return [spellings[number] for number in range(count)]
+
+    def _merge_table(self) -> NDArray[np.int32]:
+        """(merges, 3): the ids of left, right and what they make."""
+        table = np.empty((len(self.merges), 3), np.int32)
+        added = {token.id for token in self.added_tokens}
+        for rank, (left, right) in enumerate(self.merges):
+            for column, spelling in enumerate((left, right, left + right)):
+                number = self.vocab.get(spelling)
+                if number is None or number in added:
+                    raise RgzError(tr("merge {number} must be of tokens and make one", number=rank))
+                table[rank, column] = number
+        return table
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        return self._special
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int = 8000,
+        min_frequency: int = 1,
+        *,
+        pattern: str = "qwen2",
+        n_threads: int | None = None,
+    ) -> Self:
+        """Merge the most frequent pair of neighbouring tokens of `texts` again and again.
+
+        vocab_size : the most ids, at least 260 (special tokens and bytes); else RgzError. There may be fewer.
+        min_frequency : a pair that stands there less often is not merged.
+
+        Of equally frequent pairs the one with the smaller left, then right token comes first, bytes in the order of
+        their characters in a tokenizer.json: what Hugging Face's BpeTrainer does, so the merges are its merges.
+        The texts may come in any order.
+        """
+        refuse_one_text(texts)
+        n_symbols = 256 + room_for_entries(vocab_size)
+        check_pattern(pattern)
+        trainer = _kernels.BPETrainer(PATTERNS.index(pattern), resolve_threads(n_threads))
+        for batch in _batches(text.encode("utf-8", "surrogatepass") for text in texts):
+            trainer.add(*_end_to_end(batch))
+        byte_symbols = np.empty(256, np.int32)
+        byte_symbols[_TRAINING_ORDER] = np.arange(256)
+        table = np.empty((2 * (n_symbols - 256), 3), np.int32)  # a token spelt by two pairs has two merges
+        table = table[: trainer.learn(table, byte_symbols, n_symbols, min_frequency)]
+        spellings = [bytes([value]) for value in _TRAINING_ORDER]
+        merges: dict[tuple[bytes, bytes], None] = {}
+        for left, right, made in table.tolist():
+            if made == len(spellings):
+                spellings.append(spellings[left] + spellings[right])
+            pair = spellings[left], spellings[right]
+            merges.pop(pair, None)  # of a pair that was merged twice the later time counts
+            merges[pair] = None
+        vocab = {name.encode(): i for i, name in enumerate(SPECIAL_TOKENS)}
+        vocab |= {bytes([value]): FIRST_BYTE_ID + value for value in range(256)}
+        vocab |= {spelling: FIRST_CHARACTER_ID + n for n, spelling in enumerate(spellings[256:])}
+        return cls(vocab, list(merges), pattern=pattern)
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the pieces across which nothing merges, tokens that are cut out of the text among them."""
+        return [piece for part, token in self._parts(text) for piece in ([part] if token else self._cut(part))]
+
+    def _cut(self, text: str) -> Iterator[str]:
+        data, start = text.encode("utf-8", "surrogatepass"), 0
+        for end in _kernels.piece_ends(data, PATTERNS.index(self.pattern)):
+            yield data[start:end].decode("utf-8", "surrogatepass")
+            start = end
+
+    def _parts(self, text: str) -> Iterator[tuple[str, bool]]:
+        """Yield what is to be merged (False), normalized, and the tokens that are cut out of it (True)."""
+        for number, part in enumerate(self._cut_first.split(text) if self._cut_first else [text]):
+            if number % 2:
+                yield part, True
+                continue
+            if self.normalizer == "NFC":
+                part = unicodedata.normalize("NFC", part)
+            inner = self._cut_normalized.split(part) if self._cut_normalized else [part]
+            for n, piece in enumerate(inner):
+                if piece:
+                    yield piece, n % 2 == 1
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of plain text, never special ones. `decode` is the exact inverse, but for a normalizer."""
+        [ids] = self.encode_batch([text])
+        return ids
+
+    def encode_batch(self, texts: Iterable[str], n_threads: int | None = None) -> list[list[int]]:
+        """Return the ids of each text; the texts are shared out among the threads."""
+        if self.normalizer or self._cut_first or self._cut_normalized:
+            return [self._encode_parts(text, n_threads) for text in texts]
+        return list(self._encode(texts, n_threads))
+
+    def _encode_parts(self, text: str, n_threads: int | None) -> list[int]:
+        parts = list(self._parts(text))
+        plain = self._encode((part for part, token in parts if not token), n_threads)
+        return [i for part, token in parts for i in ([self._added_ids[part]] if token else next(plain))]
+
+    def _encode(self, texts: Iterable[str], n_threads: int | None) -> Iterator[list[int]]:
+        for batch in _batches(text.encode("utf-8", "surrogatepass") for text in texts):
+            data, offsets = _end_to_end(batch)
+            ids, lengths = np.empty(len(data), np.int32), np.empty(len(batch), np.int64)
+            team = resolve_threads(n_threads) if len(data) >= _BYTES_FOR_A_TEAM else 1
+            self._encoder.encode(ids, lengths, data, offsets, team)
+            stop = 0
+            for length in lengths.tolist():
+                start, stop = stop, stop + length
+                yield ids[start:stop].tolist()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of a Hugging Face tokenizer.json."""
+        from rgz.text.huggingface import to_huggingface
+
+        return to_huggingface(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        from rgz.text.huggingface import from_huggingface
+
+        return cls(**from_huggingface(data))
+
+
+def check_pattern(pattern: str) -> None:
+    """Refuse what is no name of a way to cut texts into pieces."""
+    if pattern not in PATTERNS:
+        raise unknown_name("pattern", pattern, PATTERNS)
+
+
+def _any_of(names: Iterable[str]) -> re.Pattern[str] | None:
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
+
+
+def _batches(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield the texts in lists of some 16 MB: what a call needs of memory is bounded."""
+    batch: list[bytes] = []
+    size = 0
+    for text in texts:
+        if len(text) > _LONGEST_TEXT:
+            raise RgzError(tr("one text must have at most 2 GB, got {bytes} bytes: cut it at lines", bytes=len(text)))
+        batch.append(text)
+        size += len(text) + 64
+        if size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _end_to_end(texts: list[bytes]) -> tuple[bytes, NDArray[np.int64]]:
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    return texts[0] if len(texts) == 1 else b"".join(texts), offsets
