@@ -11,7 +11,7 @@ cdef extern from "text/bpe.h" nogil:
     rgz_piece_counts *rgz_count_new(int, int)
     void rgz_count_free(rgz_piece_counts *)
     int rgz_count_add(rgz_piece_counts *, const uint8_t *, const int64_t *, rgz_int)
-    rgz_int rgz_bpe_train(rgz_piece_counts *, int32_t *, rgz_int, const int32_t *, rgz_int, int64_t)
+    rgz_int rgz_bpe_train(rgz_piece_counts *, int32_t *, rgz_int, const int32_t *, int64_t)
     rgz_bpe *rgz_bpe_new(int, const int32_t *, const int32_t *, rgz_int)
     void rgz_bpe_free(rgz_bpe *)
     int rgz_bpe_encode(rgz_bpe *, int32_t *, int64_t *, const uint8_t *, const int64_t *, rgz_int, int, int)
@@ -83,17 +83,16 @@ cdef class BPETrainer:
         if result < 0:
             raise MemoryError("BPETrainer.add: no memory for the pieces of the texts")
 
-    def learn(self, int32_t[:, ::1] merges, const int32_t[::1] byte_symbols, Py_ssize_t n_symbols, int64_t min_count):
-        """Write merges (most, 3): left, right, made; return how many there are."""
+    def learn(self, int32_t[:, ::1] merges, const int32_t[::1] byte_symbols, int64_t min_count):
+        """Write merges (most, 2): left, right; return how many there are. Merge m makes symbol 256 + m."""
         cdef rgz_int result
-        need("BPETrainer.learn", "columns of merges", merges.shape[1], 3)
+        need("BPETrainer.learn", "columns of merges", merges.shape[1], 2)
+        need_at_least("BPETrainer.learn", "2**31 - 256 - rows of merges", 2147483392 - merges.shape[0], 0)
         need_bytes_once("BPETrainer.learn", byte_symbols, True)
-        if not 256 <= n_symbols <= 2147483647:
-            raise ValueError(f"BPETrainer.learn: n_symbols must be in [256, 2**31), got {n_symbols}")
         if merges.shape[0] == 0:
             return 0
         with nogil:
-            result = rgz_bpe_train(self.counts, &merges[0, 0], merges.shape[0], &byte_symbols[0], n_symbols, min_count)
+            result = rgz_bpe_train(self.counts, &merges[0, 0], merges.shape[0], &byte_symbols[0], min_count)
         if result < 0:
             raise MemoryError("BPETrainer.learn: no memory for the pairs of symbols")
         return result

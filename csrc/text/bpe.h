@@ -27,13 +27,12 @@ void rgz_count_free(rgz_piece_counts *counts);
 /* Count the pieces of n_docs texts; document d is text[offsets[d] .. offsets[d + 1]). 0 or RGZ_NO_MEMORY. */
 int rgz_count_add(rgz_piece_counts *counts, const uint8_t *text, const int64_t *offsets, rgz_int n_docs);
 
-/* Learn merges until there are n_symbols symbols or no pair stands in the texts min_count times and more.
- * byte_symbols (256): the symbols that bytes begin as, 0..255 in any order; the first new symbol is 256.
- * WRITES merges (most, 3): left, right, made, in the order learnt; returns how many, or RGZ_NO_MEMORY.
- * The pair that stands there most often comes first, of equals the one with the smaller left, then right symbol.
- * A pair that spells a symbol there is already makes that one. */
+/* Learn merges until there are `most`, or no pair stands in the texts min_count times and more.
+ * byte_symbols (256): the symbols that bytes begin as, 0..255 in any order; merge m makes symbol 256 + m.
+ * WRITES merges (most, 2): left, right, in the order learnt; returns how many, or RGZ_NO_MEMORY.
+ * The pair that stands there most often comes first, of equals the one with the smaller left, then right symbol. */
 rgz_int rgz_bpe_train(rgz_piece_counts *counts, int32_t *merges, rgz_int most, const int32_t *byte_symbols,
-                      rgz_int n_symbols, int64_t min_count);
+                      int64_t min_count);
 
 /* --- encoding: bpe_encode.c --- */
 

@@ -5,9 +5,8 @@
  * changes the counts of the pairs beside it only; a count in the heap that is out of date is noticed when it is on
  * top. A merge costs the length of the pieces it touches.
  *
- * Equal to the trainer of Hugging Face's tokenizers in every choice it makes, so that both learn the same merges:
- * equals go by the smaller pair; a symbol spelt by two pairs is one; a pair that comes up anew after it was merged
- * still has its old count, and is merged once more.
+ * A new symbol stands only where its pair was merged, so no pair comes up again once it is merged, and no two pairs
+ * spell the same symbol: whatever was merged inside a stretch of bytes does not depend on what stands around it.
  */
 #include <stdlib.h>
 #include "text/bpe_count.h"
@@ -49,13 +48,6 @@ typedef struct {
 
     candidate *heap;
     rgz_int n_heap, heap_room;
-
-    uint8_t *spelling;       /* of all symbols, end to end */
-    rgz_int *spelling_start; /* (n_symbols + 1) */
-    rgz_int spelling_room;
-    int32_t *spelling_table;
-    uint64_t spelling_mask;
-    int32_t n_symbols;
 } learner;
 
 /* An array with twice the room, or NULL: the old one is still there. */
@@ -68,8 +60,8 @@ static void *grown(void *array, int32_t *room, size_t size) {
 
 static void release(learner *l) {
     for (int32_t i = 0; i < l->n_lists; i++) free(l->lists[i].pieces);
-    void *all[] = {l->symbols, l->starts, l->lengths, l->counts,   l->pairs,          l->pair_table,    l->lists,
-                   l->spare,   l->heap,   l->touched, l->spelling, l->spelling_start, l->spelling_table};
+    void *all[] = {l->symbols,    l->starts, l->lengths, l->counts,  l->pairs,
+                   l->pair_table, l->lists,  l->spare,   l->touched, l->heap};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -221,63 +213,6 @@ static int pop(learner *l, int64_t least, candidate *top) {
     return 0;
 }
 
-/* --- symbols --- */
-
-static const uint8_t *spelt(const learner *l, int32_t symbol, rgz_int *n) {
-    *n = l->spelling_start[symbol + 1] - l->spelling_start[symbol];
-    return l->spelling + l->spelling_start[symbol];
-}
-
-/* The place of a spelling in the table: of the symbol that has it, or an empty one. */
-static uint64_t spelling_place(const learner *l, const uint8_t *bytes, rgz_int n) {
-    uint64_t i = rgz_hash_bytes(bytes, n) & l->spelling_mask;
-    for (; l->spelling_table[i] >= 0; i = (i + 1) & l->spelling_mask) {
-        rgz_int m;
-        const uint8_t *other = spelt(l, l->spelling_table[i], &m);
-        if (m == n && memcmp(other, bytes, (size_t)n) == 0) break;
-    }
-    return i;
-}
-
-/* The symbol of two joined: the one that is spelt so, or a new one; or RGZ_NO_MEMORY. */
-static int32_t joined(learner *l, int32_t left, int32_t right) {
-    rgz_int n, m;
-    const rgz_int end = l->spelling_start[l->n_symbols];
-    spelt(l, left, &n);
-    spelt(l, right, &m);
-    if (end + n + m > l->spelling_room) {
-        const rgz_int room = 2 * (end + n + m);
-        uint8_t *spelling = realloc(l->spelling, (size_t)room);
-        if (!spelling) return RGZ_NO_MEMORY;
-        l->spelling = spelling;
-        l->spelling_room = room;
-    }
-    memcpy(l->spelling + end, spelt(l, left, &n), (size_t)n);
-    memcpy(l->spelling + end + n, spelt(l, right, &m), (size_t)m);
-    const uint64_t place = spelling_place(l, l->spelling + end, n + m);
-    if (l->spelling_table[place] >= 0) return l->spelling_table[place];
-    l->spelling_table[place] = l->n_symbols;
-    l->spelling_start[l->n_symbols + 1] = end + n + m;
-    return l->n_symbols++;
-}
-
-static int start_symbols(learner *l, const int32_t *byte_symbols, rgz_int n_symbols) {
-    uint64_t places = 1024;
-    while (places < 2 * (uint64_t)n_symbols) places *= 2;
-    l->spelling_mask = places - 1;
-    l->spelling_room = 256;
-    l->spelling = malloc(256);
-    l->spelling_start = malloc(((size_t)n_symbols + 257) * sizeof *l->spelling_start);
-    l->spelling_table = malloc(places * sizeof *l->spelling_table);
-    if (!l->spelling || !l->spelling_start || !l->spelling_table) return RGZ_NO_MEMORY;
-    for (int byte = 0; byte < 256; byte++) l->spelling[byte_symbols[byte]] = (uint8_t)byte;
-    for (int i = 0; i <= 256; i++) l->spelling_start[i] = i;
-    for (uint64_t i = 0; i < places; i++) l->spelling_table[i] = -1;
-    for (int i = 0; i < 256; i++) l->spelling_table[spelling_place(l, l->spelling + i, 1)] = i;
-    l->n_symbols = 256;
-    return 0;
-}
-
 /* --- pieces --- */
 
 static int start_pieces(learner *l, const piece_map *map, const int32_t *byte_symbols) {
@@ -325,16 +260,13 @@ static int merge_in_piece(learner *l, int32_t piece, int32_t left, int32_t right
     return 0;
 }
 
-static rgz_int learn(learner *l, int32_t *merges, rgz_int most, rgz_int n_symbols, int64_t min_count) {
+static rgz_int learn(learner *l, int32_t *merges, rgz_int most, int64_t min_count) {
     rgz_int n = 0;
     candidate top;
-    while (l->n_symbols < n_symbols && n < most && pop(l, min_count > 1 ? min_count : 1, &top)) {
-        const int32_t left = l->pairs[top.pair].left, right = l->pairs[top.pair].right;
-        const int32_t made = joined(l, left, right);
-        if (made < 0) return RGZ_NO_MEMORY;
-        merges[3 * n] = left;
-        merges[3 * n + 1] = right;
-        merges[3 * n++ + 2] = made;
+    while (n < most && pop(l, min_count > 1 ? min_count : 1, &top)) {
+        const int32_t left = l->pairs[top.pair].left, right = l->pairs[top.pair].right, made = (int32_t)n + 256;
+        merges[2 * n] = left;
+        merges[2 * n++ + 1] = right;
         for (int32_t i = 0; i < l->lists[top.list].n; i++)
             if (merge_in_piece(l, l->lists[top.list].pieces[i], left, right, made) < 0) return RGZ_NO_MEMORY;
         drop_list(l, top.list);
@@ -344,13 +276,12 @@ static rgz_int learn(learner *l, int32_t *merges, rgz_int most, rgz_int n_symbol
 }
 
 rgz_int rgz_bpe_train(rgz_piece_counts *counts, int32_t *merges, rgz_int most, const int32_t *byte_symbols,
-                      rgz_int n_symbols, int64_t min_count) {
+                      int64_t min_count) {
     learner l;
     memset(&l, 0, sizeof l);
     rgz_int n = RGZ_NO_MEMORY;
-    if (rgz_count_gather(counts) == 0 && start_symbols(&l, byte_symbols, n_symbols) == 0 &&
-        start_pieces(&l, &counts->maps[0], byte_symbols) == 0)
-        n = learn(&l, merges, most, n_symbols, min_count);
+    if (rgz_count_gather(counts) == 0 && start_pieces(&l, &counts->maps[0], byte_symbols) == 0)
+        n = learn(&l, merges, most, min_count);
     release(&l);
     return n;
 }

@@ -160,27 +160,26 @@ class BPETokenizer(Tokenizer):
         The texts may come in any order.
         """
         refuse_one_text(texts)
-        n_symbols = 256 + room_for_entries(vocab_size)
+        room = room_for_entries(vocab_size)
         check_pattern(pattern)
         trainer = _kernels.BPETrainer(PATTERNS.index(pattern), resolve_threads(n_threads))
+        n_bytes = 0
         for batch in _batches(text.encode("utf-8", "surrogatepass") for text in texts):
             trainer.add(*_end_to_end(batch))
+            n_bytes += sum(map(len, batch))
         byte_symbols = np.empty(256, np.int32)
         byte_symbols[_TRAINING_ORDER] = np.arange(256)
-        table = np.empty((2 * (n_symbols - 256), 3), np.int32)  # a token spelt by two pairs has two merges
-        table = table[: trainer.learn(table, byte_symbols, n_symbols, min_frequency)]
+        pairs = np.empty((min(room, n_bytes), 2), np.int32)  # a merge shortens the text
+        pairs = pairs[: trainer.learn(pairs, byte_symbols, min_frequency)]
         spellings = [bytes([value]) for value in _TRAINING_ORDER]
-        merges: dict[tuple[bytes, bytes], None] = {}
-        for left, right, made in table.tolist():
-            if made == len(spellings):
-                spellings.append(spellings[left] + spellings[right])
-            pair = spellings[left], spellings[right]
-            merges.pop(pair, None)  # of a pair that was merged twice the later time counts
-            merges[pair] = None
+        merges = []
+        for left, right in pairs.tolist():
+            merges.append((spellings[left], spellings[right]))
+            spellings.append(spellings[left] + spellings[right])
         vocab = {name.encode(): i for i, name in enumerate(SPECIAL_TOKENS)}
         vocab |= {bytes([value]): FIRST_BYTE_ID + value for value in range(256)}
         vocab |= {spelling: FIRST_CHARACTER_ID + n for n, spelling in enumerate(spellings[256:])}
-        return cls(vocab, list(merges), pattern=pattern)
+        return cls(vocab, merges, pattern=pattern)
 
     def pieces(self, text: str) -> list[str]:
         """Return the pieces across which nothing merges, tokens that are cut out of the text among them."""

@@ -177,11 +177,13 @@ def _regex_of(step: object) -> object:
 
 
 def _normalizer(value: object) -> str | None:
+    """None or "NFC", alone or as all there is in a sequence."""
     steps = value.get("normalizers") if isinstance(value, dict) and value.get("type") == "Sequence" else [value]
-    kinds = [step.get("type") if isinstance(step, dict) else step for step in steps] if isinstance(steps, list) else [0]
-    if all(kind == "NFC" for kind in kinds) or kinds == [None]:
-        return "NFC" if "NFC" in kinds else None
-    raise _must_be("normalizer", (None, "NFC"), value)
+    if value is None or steps == []:
+        return None
+    if not isinstance(steps, list) or not all(isinstance(step, dict) and step.get("type") == "NFC" for step in steps):
+        raise _must_be("normalizer", (None, "NFC"), value)
+    return "NFC"
 
 
 def _need(data: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -45,14 +45,18 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         try:
             return BPETokenizer.from_dict(data)
         except RgzError as error:
-            raise _no_tokenizer(path, error) from error
+            raise RgzError(
+                tr("{path} is a tokenizer that rgz cannot use: {reason}", path=path, reason=error)
+            ) from error
     if reason := _what_is_wrong(data):
         raise _no_tokenizer(path, reason)
     return TOKENIZERS[data["type"]].from_dict(data)
 
 
 def _no_tokenizer(path: Path, reason: object) -> RgzError:
-    return RgzError(tr("{path} is not a tokenizer file that rgz reads: {reason}", path=path, reason=reason))
+    return RgzError(
+        tr("{path} is not a tokenizer file: {reason}; give one that rgz wrote, unchanged", path=path, reason=reason)
+    )
 
 
 def _what_is_wrong(data: object) -> str | None:

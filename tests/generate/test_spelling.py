@@ -38,7 +38,7 @@ def test_what_begins_a_text_is_what_python_can_decode_with_more():
         for data in longer:
             assert begins_text(data) == begins_text("好".encode() + data) == begins_a_character(data), data
         held = [data for data in longer if begins_text(data) and unfinished(data) == data]
-        held = held[:: 1 + len(held) // 60]
+        held = held[:: 1 + len(held) // 12]
 
 
 def test_between_characters_everything_with_text_and_the_end_may_come():

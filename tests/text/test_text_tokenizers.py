@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgz.errors import RgzError
-from rgz.text import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer, load_tokenizer
+from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer, load_tokenizer
 
 CORPUS = [
     "太阳从东方升起，人民在学习人工智能。",
@@ -35,6 +35,8 @@ TOKENIZERS = {
     "word without words": WordTokenizer.train(CORPUS, vocab_size=265),
     "char": CharTokenizer.train(CORPUS),
     "byte": ByteTokenizer(),
+    "bpe": BPETokenizer.train(CORPUS, vocab_size=320),
+    "bpe in the pieces of gpt2": BPETokenizer.train(CORPUS, vocab_size=320, pattern="gpt2"),
 }
 any_text = st.text(st.characters(), max_size=40) | st.text("太阳人工智能学习的a1 \r\n\ud800😀", max_size=40)
 
@@ -44,7 +46,7 @@ def tokenizer(request):
     return TOKENIZERS[request.param]
 
 
-@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, ByteTokenizer])
+@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, ByteTokenizer, BPETokenizer])
 def test_all_kinds_are_trained_alike_and_not_on_one_text(kind):
     assert isinstance(kind.train(iter(CORPUS), vocab_size=300, min_frequency=2), kind)
     with pytest.raises(RgzError, match=r"trained on a list of texts, got one text; write \[text\]"):
@@ -173,7 +175,7 @@ def test_a_character_vocabulary_gives_an_id_a_character():
 
 
 def test_a_vocabulary_too_small_for_the_bytes_is_refused():
-    for kind in (WordTokenizer, CharTokenizer):
+    for kind in (WordTokenizer, CharTokenizer, BPETokenizer):
         with pytest.raises(RgzError, match=r"vocab_size must be at least 260 .*, got 259"):
             kind.train(["x"], vocab_size=259)
 
@@ -213,7 +215,7 @@ def test_fingerprints_differ_with_the_vocabulary_and_the_type():
 
 
 def test_lone_surrogates_in_the_training_text_do_not_stop_the_file_from_being_written(tmp_path):
-    for kind in (WordTokenizer, CharTokenizer):
+    for kind in (WordTokenizer, CharTokenizer, BPETokenizer):
         tokenizer = kind.train(["学\ud800习"])
         tokenizer.save(tmp_path)
         assert load_tokenizer(tmp_path).encode("\ud800") == tokenizer.encode("\ud800")
