@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -40,7 +41,7 @@ _ROLES = {  # whose id is taken: the first of these names that there is
     "pad": ("<|pad|>", "<pad>", "[PAD]"),
     "sep": ("<|sep|>", "<sep>", "[SEP]"),
 }
-_BATCH_BYTES = 1 << 24
+_PORTION = 1 << 22
 _LONGEST_TEXT = 2**31 - 1
 _BYTES_FOR_A_TEAM = 1 << 16  # fewer are encoded sooner than a second thread is woken
 
@@ -164,9 +165,10 @@ class BPETokenizer(Tokenizer):
         check_pattern(pattern)
         trainer = _kernels.BPETrainer(PATTERNS.index(pattern), resolve_threads(n_threads))
         n_bytes = 0
-        for batch in _batches(text.encode("utf-8", "surrogatepass") for text in texts):
-            trainer.add(*_end_to_end(batch))
-            n_bytes += sum(map(len, batch))
+        for portion in _portions(texts):
+            data, offsets = _end_to_end(portion)
+            trainer.add(data, offsets)
+            n_bytes += len(data)
         byte_symbols = np.empty(256, np.int32)
         byte_symbols[_TRAINING_ORDER] = np.arange(256)
         pairs = np.empty((min(room, n_bytes), 2), np.int32)  # a merge shortens the text
@@ -206,30 +208,58 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text, never special ones. `decode` is the exact inverse, but for a normalizer."""
-        [ids] = self.encode_batch([text])
-        return ids
+        values: list[int] = self._encode([text], None)[0].tolist()
+        return values
 
     def encode_batch(self, texts: Iterable[str], n_threads: int | None = None) -> list[list[int]]:
-        """Return the ids of each text; the texts are shared out among the threads."""
-        if self.normalizer or self._cut_first or self._cut_normalized:
-            return [self._encode_parts(text, n_threads) for text in texts]
-        return list(self._encode(texts, n_threads))
+        """Return the ids of each text."""
+        return [
+            ids[start:stop].tolist()
+            for ids, offsets in self.encode_stream(texts, n_threads)
+            for start, stop in pairwise(offsets.tolist())
+        ]
 
-    def _encode_parts(self, text: str, n_threads: int | None) -> list[int]:
-        parts = list(self._parts(text))
-        plain = self._encode((part for part, token in parts if not token), n_threads)
-        return [i for part, token in parts for i in ([self._added_ids[part]] if token else next(plain))]
+    def encode_stream(
+        self,
+        texts: Iterable[str],
+        n_threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """Yield the ids of some texts after others, end to end: (ids, offsets).
 
-    def _encode(self, texts: Iterable[str], n_threads: int | None) -> Iterator[list[int]]:
-        for batch in _batches(text.encode("utf-8", "surrogatepass") for text in texts):
-            data, offsets = _end_to_end(batch)
-            ids, lengths = np.empty(len(data), np.int32), np.empty(len(batch), np.int64)
-            team = resolve_threads(n_threads) if len(data) >= _BYTES_FOR_A_TEAM else 1
-            self._encoder.encode(ids, lengths, data, offsets, team)
-            stop = 0
-            for length in lengths.tolist():
-                start, stop = stop, stop + length
-                yield ids[start:stop].tolist()
+        ids : (T,) int32. offsets : (texts + 1,) int64; text d of these is ids[offsets[d] : offsets[d + 1]].
+        n_threads : the texts, and long texts at their lines, are shared out among so many; the ids stay the same.
+        progress : is told how many texts and how many characters are done.
+
+        Of `texts` no more is held at a time than some 4 million characters, or one longer text.
+        """
+        refuse_one_text(texts)
+        n_texts = n_characters = 0
+        for portion in _portions(texts):
+            yield self._encode(portion, n_threads)
+            n_texts, n_characters = n_texts + len(portion), n_characters + sum(map(len, portion))
+            if progress:
+                progress(n_texts, n_characters)
+
+    def _encode(self, texts: list[str], n_threads: int | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        if not (self.normalizer or self._cut_first or self._cut_normalized):
+            return self._encode_plain(texts, n_threads)
+        parts = [list(self._parts(text)) for text in texts]
+        ids, offsets = self._encode_plain([part for text in parts for part, token in text if not token], n_threads)
+        plain = iter(np.split(ids, offsets[1:-1]))
+        found = [
+            [np.array([self._added_ids[part]], np.int32) if token else next(plain) for part, token in text]
+            for text in parts
+        ]
+        counts = [sum(map(len, text)) for text in found]
+        return np.concatenate([ids[:0], *chain.from_iterable(found)]), _offsets(counts)
+
+    def _encode_plain(self, texts: list[str], n_threads: int | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        data, offsets = _end_to_end(texts)
+        ids, lengths = np.empty(len(data), np.int32), np.empty(len(texts), np.int64)
+        team = resolve_threads(n_threads) if len(data) >= _BYTES_FOR_A_TEAM else 1
+        self._encoder.encode(ids, lengths, data, offsets, team)
+        return ids[: lengths.sum()].copy(), _offsets(lengths)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of a Hugging Face tokenizer.json."""
@@ -255,23 +285,30 @@ def _any_of(names: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
 
 
-def _batches(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Yield the texts in lists of some 16 MB: what a call needs of memory is bounded."""
-    batch: list[bytes] = []
+def _portions(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the texts in lists of some 4 million characters: what a call needs of memory is bounded."""
+    portion: list[str] = []
     size = 0
     for text in texts:
+        portion.append(text)
+        size += len(text) + 16
+        if size >= _PORTION:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def _end_to_end(texts: list[str]) -> tuple[bytes, NDArray[np.int64]]:
+    """The bytes of all texts, and where each begins and the last ends."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    for text in encoded:
         if len(text) > _LONGEST_TEXT:
             raise RgzError(tr("one text must have at most 2 GB, got {bytes} bytes: cut it at lines", bytes=len(text)))
-        batch.append(text)
-        size += len(text) + 64
-        if size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    return encoded[0] if len(encoded) == 1 else b"".join(encoded), _offsets([len(text) for text in encoded])
 
 
-def _end_to_end(texts: list[bytes]) -> tuple[bytes, NDArray[np.int64]]:
-    offsets = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum([len(text) for text in texts], out=offsets[1:])
-    return texts[0] if len(texts) == 1 else b"".join(texts), offsets
+def _offsets(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets

@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 import tokenizers as hf
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rgz.errors import RgzError
@@ -66,6 +66,7 @@ def test_a_file_gives_the_ids_that_it_gives_the_rival(name, tmp_path):
     @settings(max_examples=200, deadline=None)
     @given(st.text("太阳从东方升起e\u0301A\u030a<aé> b'sS1２\n ,，", max_size=40))
     def check(text):
+        assume(not any(token.special and token.content in text for token in ours.added_tokens))
         ids = ours.encode(text)
         assert ids == theirs.encode(text).ids
         assert ours.decode(ids) == theirs.decode(ids)
@@ -75,7 +76,9 @@ def test_a_file_gives_the_ids_that_it_gives_the_rival(name, tmp_path):
     check()
     text = "学<a>习<b>e\u0301<e\u0301><a"
     assert ours.encode(text) == theirs.encode(text).ids
-    assert ours.encode_batch([text, "", text]) == [theirs.encode(t).ids for t in (text, "", text)]
+    [(ids, offsets)] = ours.encode_stream([text, "", text])
+    once = theirs.encode(text).ids
+    assert ids.tolist() == once + once and offsets.tolist() == [0, len(once), len(once), 2 * len(once)]
     for number in set(range(ours.vocab_size)) - set(ours.encode("<é>")):  # the rival takes its é for a byte
         assert ours.decode([number], skip_special_tokens=False) == theirs.decode([number], skip_special_tokens=False)
 
