@@ -1,9 +1,7 @@
 /* bpe_count.c - how often each piece stands in a corpus; see bpe.h. Every thread counts into a map of its own. */
 #include <stdlib.h>
 #include "text/bpe_count.h"
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "thread.h"
 
 /* Learning walks through a whole piece at each merge in it, so a longer one (megabytes of letters without a space)
  * is cut at a character: it loses the pairs across the cuts. */
@@ -100,11 +98,7 @@ int rgz_count_add(rgz_piece_counts *counts, const uint8_t *text, const int64_t *
     if (result == 0) {
 #pragma omp parallel for schedule(dynamic, 4) num_threads(counts->n_maps) if (counts->n_maps > 1)
         for (rgz_int i = 0; i < n_stretches; i++) {
-#ifdef _OPENMP
-            const int thread = omp_get_thread_num();
-#else
-            const int thread = 0;
-#endif
+            const int thread = RGZ_THREAD();
             if (count_stretch(&counts->maps[thread], counts->pattern, text, &stretches[i]) < 0) failed[thread] = 1;
         }
         for (int i = 0; i < counts->n_maps; i++)

@@ -7,9 +7,7 @@
  */
 #include <stdlib.h>
 #include "text/bpe.h"
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "thread.h"
 
 enum { LONG_PIECE = 160, NO_RANK = INT32_MAX };
 enum { KEPT_BYTES = 46, KEPT_IDS = 20, KEPT_PIECES = 1 << 14, STRETCH = 1 << 15 };
@@ -257,19 +255,15 @@ int rgz_bpe_encode(rgz_bpe *bpe, int32_t *ids, int64_t *lengths, const uint8_t *
     if (remember) provide_memories(bpe, n_threads);
 #pragma omp parallel for schedule(dynamic, 4) num_threads(n_threads) if (n_threads > 1)
     for (rgz_int i = 0; i < n_stretches; i++) {
-#ifdef _OPENMP
-        const int thread = omp_get_thread_num();
-#else
-        const int thread = 0;
-#endif
+        const int thread = RGZ_THREAD();
         kept_piece *kept = remember && thread < bpe->n_kept ? bpe->kept[thread] : NULL;
         counts[i] = encode_stretch(bpe, ids + stretches[i].start - offsets[0], text, &stretches[i], kept);
     }
     rgz_int total = 0, failed = 0;
     memset(lengths, 0, (size_t)n_docs * sizeof *lengths);
-    for (rgz_int i = 0; i < n_stretches && !failed; i++) {
-        failed = counts[i] < 0;
-        if (failed) break;
+    for (rgz_int i = 0; i < n_stretches; i++) {
+        failed |= counts[i] < 0;
+        if (failed) continue;
         memmove(ids + total, ids + stretches[i].start - offsets[0], (size_t)counts[i] * sizeof *ids);
         total += counts[i];
         lengths[stretches[i].doc] += counts[i];

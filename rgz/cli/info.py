@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import rgz
-from rgz import cpu
+from rgz import _kernels, cpu
 from rgz.cli.command import Command, Flag
 from rgz.cli.console import megabytes, result
 from rgz.cli.layout import table
@@ -56,6 +56,7 @@ def tokenizer_of(run: str) -> dict[str, Any]:
     }
     if isinstance(tokenizer, BPETokenizer):
         values |= {"pattern": tokenizer.pattern, "normalizer": tokenizer.normalizer, "merges": len(tokenizer.merges)}
+        values["unicode"] = _kernels.unicode_version()  # whose letters and numbers the pattern knows
     return values
 
 

@@ -64,7 +64,8 @@ class BPETokenizer(Tokenizer):
     """Pieces of text in UTF-8 bytes, merged pair by pair in the order in which training learnt the merges.
 
     Saved as, and loaded from, the tokenizer.json of Hugging Face's tokenizers, which gives the same ids for any text
-    that does not spell out a special token.
+    that does not spell out a special token, nor a character newer than the Unicode of the Python that rgz was built
+    with (`rgz info RUN` tells it).
 
     vocab : the id of every token, spelt in bytes; with those of `added_tokens` the ids are 0..vocab_size - 1.
     merges : pairs of tokens that become one, the first learnt first.
