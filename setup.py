@@ -186,7 +186,7 @@ setup(
             ["rgz/_kernels.pyx"],
             include_dirs=["csrc"],
             # setuptools relinks on a change of these only, and the sdist takes them from here
-            depends=[*KERNELS, *SHARED, "csrc/table.c", "rgz/_kernels_bpe.pxi", *HEADERS],
+            depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS, "rgz/_bpe.pxi"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
             py_limited_api=ABI3,
         )

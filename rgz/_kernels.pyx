@@ -614,6 +614,6 @@ def adamw(float[::1] weight, float[::1] grad, float[::1] m, float[::1] v, Py_ssi
                            correction1, correction2, grad_scale, n_threads)
 
 
-# --- text ----------------------------------------------------------------------------------------------------------
+# --- csrc/text -----------------------------------------------------------------------------------------------------
 
-include "_kernels_bpe.pxi"
+include "_bpe.pxi"
