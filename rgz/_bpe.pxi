@@ -28,7 +28,7 @@ cdef int need_pattern(str kernel, int pattern) except -1:
     return 0
 
 
-cdef int need_offsets(str kernel, const int64_t[::1] offsets, Py_ssize_t size) except -1:
+cdef int need_documents(str kernel, const int64_t[::1] offsets, Py_ssize_t size) except -1:
     """Documents end to end: offsets rise from 0 to size; places in a document must fit 31 bits."""
     cdef Py_ssize_t i
     need_at_least(kernel, "length of offsets", offsets.shape[0], 1)
@@ -75,7 +75,7 @@ cdef class BPETrainer:
 
     def add(self, const uint8_t[::1] text, const int64_t[::1] offsets):
         cdef int result
-        need_offsets("BPETrainer.add", offsets, text.shape[0])
+        need_documents("BPETrainer.add", offsets, text.shape[0])
         if text.shape[0] == 0:
             return
         with nogil:
@@ -120,7 +120,7 @@ cdef class BPEEncoder:
         """Write the ids of all documents end to end, and how many each has; ids needs room for one a byte."""
         cdef int result
         cdef bint remember
-        need_offsets("BPEEncoder.encode", offsets, text.shape[0])
+        need_documents("BPEEncoder.encode", offsets, text.shape[0])
         need("BPEEncoder.encode", "length of lengths", lengths.shape[0], offsets.shape[0] - 1)
         need_at_least("BPEEncoder.encode", "length of ids", ids.shape[0], text.shape[0])
         need_at_least("BPEEncoder.encode", "n_threads", n_threads, 1)
