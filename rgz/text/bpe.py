@@ -41,7 +41,7 @@ _ROLES = {  # whose id is taken: the first of these names that there is
     "pad": ("<|pad|>", "<pad>", "[PAD]"),
     "sep": ("<|sep|>", "<sep>", "[SEP]"),
 }
-_PORTION = 1 << 22
+_PORTION = 1 << 18
 _LONGEST_TEXT = 2**31 - 1
 _BYTES_FOR_A_TEAM = 1 << 16  # fewer are encoded sooner than a second thread is woken
 
@@ -232,7 +232,7 @@ class BPETokenizer(Tokenizer):
         n_threads : the texts, and long texts at their lines, are shared out among so many; the ids stay the same.
         progress : is told how many texts and how many characters are done.
 
-        Of `texts` no more is held at a time than some 4 million characters, or one longer text.
+        Of `texts` no more is held at a time than some 260,000 characters, or one longer text.
         """
         refuse_one_text(texts)
         n_texts = n_characters = 0
@@ -287,15 +287,15 @@ def _any_of(names: Iterable[str]) -> re.Pattern[str] | None:
 
 
 def _portions(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the texts in lists of some 4 million characters: what a call needs of memory is bounded."""
+    """Yield the texts in lists of at most some 260,000 characters, or one longer text: memory is bounded."""
     portion: list[str] = []
     size = 0
     for text in texts:
-        portion.append(text)
-        size += len(text) + 16
-        if size >= _PORTION:
+        if portion and size + len(text) > _PORTION:
             yield portion
             portion, size = [], 0
+        portion.append(text)
+        size += len(text) + 16  # many empty ones have their price too
     if portion:
         yield portion
 
