@@ -62,6 +62,7 @@ def load(data, path):
 def test_a_file_gives_the_ids_that_it_gives_the_rival(name, tmp_path):
     ours, theirs = load(FILES[name], tmp_path / "tokenizer.json")
     assert ours.vocab_size == theirs.get_vocab_size()
+    misread = {token.id for token in ours.added_tokens if not token.content.isascii()}  # the rival takes é for a byte
 
     @settings(max_examples=200, deadline=None)
     @given(st.text("太阳从东方升起e\u0301A\u030a<aé> b'sS1２\n ,，", max_size=40))
@@ -69,7 +70,7 @@ def test_a_file_gives_the_ids_that_it_gives_the_rival(name, tmp_path):
         assume(not any(token.special and token.content in text for token in ours.added_tokens))
         ids = ours.encode(text)
         assert ids == theirs.encode(text).ids
-        assert ours.decode(ids) == theirs.decode(ids)
+        assert misread.intersection(ids) or ours.decode(ids) == theirs.decode(ids)
         assert ours.decode(ids) == (unicodedata.normalize("NFC", text) if name == "qwen2" else text)
         assert "".join(ours.pieces(text)) == ours.decode(ids)
 
@@ -79,7 +80,7 @@ def test_a_file_gives_the_ids_that_it_gives_the_rival(name, tmp_path):
     [(ids, offsets)] = ours.encode_stream([text, "", text])
     once = theirs.encode(text).ids
     assert ids.tolist() == once + once and offsets.tolist() == [0, len(once), len(once), 2 * len(once)]
-    for number in set(range(ours.vocab_size)) - set(ours.encode("<é>")):  # the rival takes its é for a byte
+    for number in set(range(ours.vocab_size)) - misread:
         assert ours.decode([number], skip_special_tokens=False) == theirs.decode([number], skip_special_tokens=False)
 
 
