@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AdamW": "rgz.optim.adamw",
+    "BPETokenizer": "rgz.text",
     "ByteTokenizer": "rgz.text",
     "Callback": "rgz.train.callbacks",
     "CharTokenizer": "rgz.text",
@@ -33,6 +34,7 @@ _HOMES = {
 }
 __all__ = [
     "AdamW",
+    "BPETokenizer",
     "ByteTokenizer",
     "Callback",
     "CharTokenizer",
@@ -62,7 +64,7 @@ if TYPE_CHECKING:
     from rgz.errors import RgzError
     from rgz.generate.model import Model
     from rgz.optim.adamw import AdamW
-    from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
+    from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
     from rgz.train.callbacks import Callback, EarlyStopping
     from rgz.train.step import TrainStep
     from rgz.train.trainer import Trainer

@@ -617,3 +617,4 @@ def adamw(float[::1] weight, float[::1] grad, float[::1] m, float[::1] v, Py_ssi
 # --- csrc/text -----------------------------------------------------------------------------------------------------
 
 include "_text.pxi"
+include "_bpe.pxi"

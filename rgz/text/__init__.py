@@ -1,5 +1,6 @@
 """Text to token ids and back, exactly, and the template of dialogues."""
 
+from rgz.text.bpe import BPETokenizer
 from rgz.text.char import ByteTokenizer, CharTokenizer
 from rgz.text.chat import encode_chat, encode_prompt, parse_chat, render_chat
 from rgz.text.load import load_tokenizer
@@ -9,6 +10,7 @@ from rgz.text.tokenizer import Tokenizer
 from rgz.text.word import WordTokenizer
 
 __all__ = [
+    "BPETokenizer",
     "ByteTokenizer",
     "CharTokenizer",
     "Segmenter",

@@ -8,6 +8,7 @@ from pathlib import Path
 from rgz.errors import RgzError
 from rgz.files import read_json
 from rgz.messages import tr
+from rgz.text.bpe import BPETokenizer
 from rgz.text.char import ByteTokenizer, CharTokenizer
 from rgz.text.dictionary import LONGEST_ENTRY
 from rgz.text.tokenizer import (
@@ -28,7 +29,8 @@ TOKENIZERS = {kind.type: kind for kind in _KINDS}
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     """Read a tokenizer from its file, or from the run folder that holds it.
 
-    A file that is missing, damaged or not a tokenizer of rgz is an RgzError that says which.
+    A file in the format of Hugging Face's tokenizers is read too, if it is byte-level BPE with the pieces of GPT-2
+    or Qwen2. One that is missing, damaged or of another kind is an RgzError that says which.
     """
     path = Path(path)
     path = path / FILE_NAME if path.is_dir() else path
@@ -40,6 +42,13 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         ) from error
     except ValueError as error:
         raise _no_tokenizer(path, error) from error
+    if isinstance(data, dict) and "format" not in data and "model" in data:
+        try:
+            return BPETokenizer.from_dict(data)
+        except RgzError as error:
+            raise RgzError(
+                tr("{path} is a tokenizer that rgz cannot use: {reason}", path=path, reason=error)
+            ) from error
     if reason := _what_is_wrong(data):
         raise _no_tokenizer(path, reason)
     return TOKENIZERS[data["type"]].from_dict(data)

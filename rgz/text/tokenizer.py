@@ -126,8 +126,8 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """Return the text of `ids`. Bytes that form no character, which only a model makes, become U+FFFD."""
-        first = FIRST_BYTE_ID if skip_special_tokens else 0
-        return bytes_to_text(b"".join([self.token_bytes(i) for i in ids if i >= first or i < 0]))
+        skipped = self.special_ids if skip_special_tokens else ()
+        return bytes_to_text(b"".join([self.token_bytes(i) for i in ids if i not in skipped]))
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the UTF-8 bytes that this id stands for; of a special id, those of its name."""
@@ -143,8 +143,8 @@ class Tokenizer:
 
     def stream(self, skip_special_tokens: bool = True) -> TextStream:
         """Return an object whose `push(id)` gives the characters that are complete, `flush()` the rest."""
-        first = FIRST_BYTE_ID if skip_special_tokens else 0
-        return TextStream(lambda i: b"" if 0 <= i < first else self.token_bytes(i))
+        skipped = self.special_ids if skip_special_tokens else ()
+        return TextStream(lambda i: b"" if i in skipped else self.token_bytes(i))
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jieba_oracle import ids_of, jieba_tokenizer
 
 from rgz.errors import RgzError
-from rgz.text import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer, load_tokenizer, segment
+from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer, load_tokenizer, segment
 from rgz.text.segment import default_segmenter
 from rgz.text.tokenizer import count_pieces
 
@@ -43,6 +43,8 @@ TOKENIZERS = {
     "word without words": WordTokenizer.train(CORPUS, vocab_size=265),
     "char": CharTokenizer.train(CORPUS),
     "byte": ByteTokenizer(),
+    "bpe": BPETokenizer.train(CORPUS, vocab_size=320),
+    "bpe in the pieces of gpt2": BPETokenizer.train(CORPUS, vocab_size=320, pattern="gpt2"),
 }
 any_text = st.text(st.characters(), max_size=40) | st.text("太阳人工智能学习的a1 \r\n\ud800😀", max_size=40)
 
@@ -57,11 +59,10 @@ def tokenizer(request):
     return TOKENIZERS[request.param]
 
 
-@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, ByteTokenizer])
+@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, ByteTokenizer, BPETokenizer])
 def test_all_kinds_are_trained_alike_and_not_on_one_text(kind):
-    assert isinstance(
-        kind.train(iter(CORPUS), vocab_size=300, min_frequency=2, character_coverage=0.9, n_threads=2), kind
-    )
+    options = {} if kind is BPETokenizer else {"character_coverage": 0.9}
+    assert isinstance(kind.train(iter(CORPUS), vocab_size=300, min_frequency=2, n_threads=2, **options), kind)
     with pytest.raises(RgzError, match=r"trained on a list of texts, got one text; write \[text\]"):
         kind.train(CORPUS[0])
 
@@ -258,7 +259,7 @@ def test_a_character_vocabulary_gives_an_id_a_character():
 
 
 def test_a_vocabulary_too_small_for_the_bytes_is_refused():
-    for kind in (WordTokenizer, CharTokenizer):
+    for kind in (WordTokenizer, CharTokenizer, BPETokenizer):
         with pytest.raises(RgzError, match=r"vocab_size must be at least 260 .*, got 259"):
             kind.train(["x"], vocab_size=259)
 
@@ -351,7 +352,7 @@ def test_fingerprints_differ_with_the_vocabulary_and_the_type():
 
 
 def test_lone_surrogates_in_the_training_text_do_not_stop_the_file_from_being_written(tmp_path):
-    for kind in (WordTokenizer, CharTokenizer):
+    for kind in (WordTokenizer, CharTokenizer, BPETokenizer):
         tokenizer = kind.train(["学\ud800习"])
         tokenizer.save(tmp_path)
         assert load_tokenizer(tmp_path).encode("\ud800") == tokenizer.encode("\ud800")
@@ -365,7 +366,7 @@ def broken(**changes):
     ("data", "reason"),
     [
         ([], "format"),
-        ({"model": {"type": "BPE"}}, "format"),
+        ({"version": 1, "type": "word"}, "format"),
         (broken(version=2), "version is 2"),
         (broken(type="bpe"), "type bpe must be one of word, char, byte"),
         (broken(type=["word"]), "must be one of"),
