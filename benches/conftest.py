@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +29,54 @@ def data_folder(request: pytest.FixtureRequest) -> Path:
     return Path(folder)
 
 
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:
+    """What the report says of the machine."""
+    import rgz
+
+    info = rgz.info()
+    machine_info["rgz"] = {"version": rgz.__version__, **{key: info[key] for key in ("cpu", "isa", "n_threads", "blas")}}
+    for rival in ("torch", "numpy", "scipy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            machine_info["rgz"][rival] = importlib.metadata.version(rival)
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str], None]:
+    """needs("torch.compile") skips the benchmark where that rival is not installed."""
+
+    def needs(rival: str) -> None:
+        if rival.startswith("torch"):
+            pytest.importorskip("torch", reason="the rival is in the bench extra: pip install 'rgz[bench]'")
+
+    return needs
+
+
+def median_seconds(work: Callable[[], object], rounds: int) -> float:
+    work()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+@pytest.fixture(scope="session")
+def copy_gigabytes() -> float:
+    """GB/s, read and written, of NumPy's copy of 128 MiB on one thread, and of one such copy a thread at once if that
+    is more: the ceiling of what only moves memory."""
+    import rgz
+
+    threads = rgz.info()["n_threads"]
+    source = np.ones(2**25, np.float32)
+    target = np.empty_like(source)
+    parts = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
+    with ThreadPoolExecutor(threads) as team:
+        together = median_seconds(lambda: list(team.map(lambda part: np.copyto(*part), parts)), rounds=7)
+    alone = median_seconds(lambda: np.copyto(target, source), rounds=7)
+    return 2 * source.nbytes / min(alone, together) / 1e9
+
+
 @pytest.fixture(scope="session")
 def sgemm_gflops() -> float:
     """The better of NumPy's and rgz's product of 2048 x 2048 matrices in this run, all threads: the ceiling of
@@ -32,13 +84,4 @@ def sgemm_gflops() -> float:
     import rgz
 
     a = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
-    rates = []
-    for product in (np.matmul, rgz.ops.matmul):
-        product(a, a)
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            product(a, a)
-            times.append(time.perf_counter() - start)
-        rates.append(2 * 2048**3 / float(np.median(times)) / 1e9)
-    return max(rates)
+    return max(2 * 2048**3 / median_seconds(lambda: f(a, a), rounds=7) / 1e9 for f in (np.matmul, rgz.ops.matmul))
