@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     import rgz
 
     info = rgz.info()
-    machine_info["rgz"] = {"version": rgz.__version__, **{key: info[key] for key in ("cpu", "isa", "n_threads", "blas")}}
+    machine_info["rgz"] = {key: info[key] for key in ("cpu", "isa", "n_threads", "blas")}
+    machine_info["rgz"]["version"] = rgz.__version__
     for rival in ("torch", "numpy", "scipy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             machine_info["rgz"][rival] = importlib.metadata.version(rival)
@@ -49,6 +51,25 @@ def needs() -> Callable[[str], None]:
             pytest.importorskip("torch", reason="the rival is in the bench extra: pip install 'rgz[bench]'")
 
     return needs
+
+
+@pytest.fixture
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction set that this machine can run, in turn: see pytest_generate_tests."""
+    from rgz import _kernels
+
+    before = _kernels.active_isa()
+    _kernels.select_isa(request.param)
+    yield request.param
+    _kernels.select_isa(before)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "isa" in metafunc.fixturenames:
+        from rgz import _kernels
+
+        usable = [name for name, _, usable in _kernels.isas() if usable]
+        metafunc.parametrize("isa", usable, indirect=True)
 
 
 def median_seconds(work: Callable[[], object], rounds: int) -> float:
@@ -84,4 +105,5 @@ def sgemm_gflops() -> float:
     import rgz
 
     a = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
-    return max(2 * 2048**3 / median_seconds(lambda: f(a, a), rounds=7) / 1e9 for f in (np.matmul, rgz.ops.matmul))
+    products = (functools.partial(product, a, a) for product in (np.matmul, rgz.ops.matmul))
+    return 2 * 2048**3 / min(median_seconds(product, rounds=7) for product in products) / 1e9

@@ -39,8 +39,8 @@ FINDINGS: dict[str, Finding] = {
         for name, (english, chinese) in _STEP.items()
     },
     **{
-        f"memory {name}": Finding(f"its peak memory, whole process, {name}", f"整个进程的内存峰值（{name}）", "MB", SIZE)
-        for name in _STEP
+        f"memory {name}": Finding(f"peak memory of that process: {english}", f"其进程的内存峰值：{chinese}", "MB", SIZE)
+        for name, (english, chinese) in _STEP.items()
     },
     "epoch": Finding(
         "RustGPT-Chinese's corpus, an epoch; PyTorch with like lengths together",
