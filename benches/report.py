@@ -1,9 +1,10 @@
 """The results of a run of the benchmarks as the README's table, and as a chart.
 
 pytest benches --benchmark-json=RESULT.json
-python -m benches.report RESULT.json [--zh] [-o chart.png]
+python -m benches.report RESULT.json... [--zh] [-o chart.png]
 
-The table goes to stdout. Values are medians; ratios are within the run. A chart needs matplotlib.
+The table goes to stdout. Values are medians; ratios are within a run: of several results the last that has a finding
+gives the whole row. A chart needs matplotlib.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +39,15 @@ CHINESE = {
 
 
 class Report:
-    """Entries of findings.record() by finding and rival: the best variant of each."""
+    """found : entries of findings.record() by finding and rival, of several variants the best."""
 
-    def __init__(self, result: dict[str, Any], chinese: bool = False) -> None:
+    def __init__(self, results: list[dict[str, Any]], chinese: bool = False) -> None:
         self.chinese = chinese
-        self.machine = result.get("machine_info", {}).get("rgz", {})
+        self.machine: dict[str, Any] = {}
         self.found: dict[str, dict[str, dict[str, Any]]] = {}
-        for benchmark in result["benchmarks"]:
-            for entry in benchmark.get("extra_info", {}).get("findings", ()):
-                if entry["finding"] in FINDINGS:
-                    self._keep_the_better(entry)
-
-    def _keep_the_better(self, entry: dict[str, Any]) -> None:
-        rivals = self.found.setdefault(entry["finding"], {})
-        other = rivals.get(entry["rival"])
-        if other is None or (entry["value"] > other["value"]) == more_is_better(FINDINGS[entry["finding"]]):
-            rivals[entry["rival"]] = entry
+        for result in results:
+            self.machine |= result.get("machine_info", {}).get("rgz", {})
+            self.found |= found_in(result)
 
     def say(self, text: str, **values: Any) -> str:
         return (CHINESE.get(text, text) if self.chinese else text).format(**values)
@@ -74,8 +69,8 @@ class Report:
         ours = rivals.pop("rgz", None)
         if ours is None:
             return "-"
-        rival = best(name, rivals)
-        if rival and FINDINGS[name].kind != FACTOR:
+        if rivals and FINDINGS[name].kind != FACTOR:
+            rival = best(name, rivals.values())
             text = "{ratio:.0%} of it" if FINDINGS[name].kind == SIZE else "{ratio:.2f} x as fast"
             ratio = ours["value"] / rival["value"] if FINDINGS[name].kind == SIZE else advantage(name, ours, rival)
             compared = self.say(text, ratio=ratio)
@@ -128,9 +123,9 @@ class Report:
         bars = []
         for name in FINDINGS:
             rivals = self.found.get(name, {})
-            torch = best(name, {rival: entry for rival, entry in rivals.items() if rival in COLUMNS[1:]})
+            torch = [rivals[column] for column in COLUMNS[1:] if column in rivals]
             if torch and "rgz" in rivals and FINDINGS[name].kind != FACTOR:
-                bars.append((self.title(name), advantage(name, rivals["rgz"], torch)))
+                bars.append((self.title(name), advantage(name, rivals["rgz"], best(name, torch))))
         return bars
 
     def draw(self, path: Path) -> None:
@@ -161,13 +156,25 @@ class Report:
         figure.savefig(path, dpi=150)
 
 
+def found_in(result: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    variants: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for benchmark in result["benchmarks"]:
+        for entry in benchmark.get("extra_info", {}).get("findings", ()):
+            variants.setdefault(entry["finding"], {}).setdefault(entry["rival"], []).append(entry)
+    return {
+        name: {rival: best(name, entries) for rival, entries in rivals.items()}
+        for name, rivals in variants.items()
+        if name in FINDINGS  # a result of another version may have others
+    }
+
+
 def more_is_better(finding: Finding) -> bool:
     return finding.kind in (RATE, FACTOR)
 
 
-def best(name: str, rivals: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+def best(name: str, entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
     choose = max if more_is_better(FINDINGS[name]) else min
-    return choose(rivals.values(), key=lambda entry: entry["value"], default=None)
+    return choose(entries, key=lambda entry: entry["value"])
 
 
 def advantage(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> float:
@@ -176,20 +183,27 @@ def advantage(name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> float:
     return ratio if more_is_better(FINDINGS[name]) else 1 / ratio
 
 
+def read(path: Path, parser: argparse.ArgumentParser) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        parser.error(f"cannot read {path}: {error.strerror}")
+    except ValueError:
+        parser.error(f"{path} is not JSON; it must be what pytest --benchmark-json=RESULT.json wrote")
+    if not isinstance(result, dict) or not isinstance(result.get("benchmarks"), list):
+        parser.error(f"{path} is not what pytest --benchmark-json=RESULT.json writes")
+    if not found_in(result):
+        parser.error(f"{path} holds no measurement: it is of other tests, or was made with --benchmark-disable")
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benches.report", description=__doc__.splitlines()[0])
-    parser.add_argument("result", type=Path, help="what pytest benches --benchmark-json=RESULT.json wrote")
+    parser.add_argument("results", type=Path, nargs="+", help="what pytest benches --benchmark-json=RESULT.json wrote")
     parser.add_argument("-o", "--output", type=Path, help="draw a chart into this .png or .svg (needs matplotlib)")
     parser.add_argument("--zh", action="store_true", help="in Chinese")
     arguments = parser.parse_args()
-    try:
-        report = Report(json.loads(arguments.result.read_text(encoding="utf-8")), arguments.zh)
-    except OSError as error:
-        parser.error(f"cannot read {arguments.result}: {error.strerror}")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        parser.error(f"{arguments.result} is not what pytest --benchmark-json writes")
-    if not report.found:
-        parser.error(f"{arguments.result} holds no measurement: of other tests, or made with --benchmark-disable?")
+    report = Report([read(path, parser) for path in arguments.results], arguments.zh)
     print(report.markdown())
     if arguments.output:
         if not report.advantages():

@@ -38,7 +38,7 @@ def result():
 
 def cells(result, **options):
     """Row by the finding's key."""
-    report = Report(result, **options)
+    report = Report([result], **options)
     return {name: row[1:] for name in FINDINGS for row in report.rows() if row[0] == report.title(name)}
 
 
@@ -51,7 +51,7 @@ def test_less_time_and_less_memory_are_better(result):
     rows = cells(result)
     assert rows["memory S"] == ["200 MB", "800 MB", "-", "25% of it"]
     assert rows["epoch"] == ["14.0 s", "21.0 s", "-", "1.50 x as fast"]
-    assert dict(Report(result).advantages())[FINDINGS["memory S"].english] == 4
+    assert dict(Report([result]).advantages())[FINDINGS["memory S"].english] == 4
 
 
 def test_the_best_instruction_set_stands_for_the_kernel(result):
@@ -66,6 +66,12 @@ def test_more_threads_are_estimated(result):
     assert cells(result)["threads"][3] == "by Amdahl's law 4 threads: 2.3 x, 8 threads: 2.9 x, 16 threads: 3.4 x"
     assert serial_share(amdahl(0.25, 2), 2) == pytest.approx(0.25)
     assert serial_share(2.1, 2) == 0
+
+
+def test_of_two_results_a_row_is_of_one(result):
+    later = {"benchmarks": [{"extra_info": {"findings": [entry("step S", "rgz", 5000.0)]}}]}
+    report = Report([result, later])
+    assert report.found["step S"].keys() == {"rgz"} and "torch" in report.found["epoch"]
 
 
 def test_chinese_titles_and_units(result):
@@ -85,7 +91,7 @@ def test_the_command_prints_one_table_and_draws_a_chart(result, tmp_path):
     (tmp_path / "result.json").write_text(json.dumps(result))
     done = run(tmp_path / "result.json")
     lines = done.stdout.splitlines()
-    assert done.returncode == 0 and len(lines) == 2 + len(Report(result).found)
+    assert done.returncode == 0 and len(lines) == 2 + len(Report([result]).found)
     assert {line.count("|") for line in lines} == {6}
     pytest.importorskip("matplotlib", reason="the chart needs it: pip install matplotlib")
     assert run(tmp_path / "result.json", "-o", tmp_path / "chart.png").returncode == 0
