@@ -7,7 +7,6 @@ import functools
 import importlib.metadata
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,8 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from findings import median_seconds
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,14 +73,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("isa", usable, indirect=True)
 
 
-def median_seconds(work: Callable[[], object], rounds: int) -> float:
-    work()
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+@pytest.fixture
+def torch_threads(needs: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
+    """torch.set_num_threads, undone afterwards."""
+    needs("torch")
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

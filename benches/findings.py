@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,3 +103,14 @@ def amdahl(serial_share: float, threads: int) -> float:
 def serial_share(speed_up: float, threads: int) -> float:
     """amdahl() turned round, at least 0: a speed-up beyond the number of threads is noise."""
     return max(0.0, (threads / speed_up - 1) / (threads - 1))
+
+
+def median_seconds(work: Callable[[], object], rounds: int) -> float:
+    """Of one call of `work`, after one that is not timed."""
+    work()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)

@@ -28,7 +28,9 @@ CHINESE = {
     "what": "内容", "PyTorch eager": "PyTorch eager", "PyTorch compiled": "PyTorch 编译", "ratio": "比较",
     "tokens/s": "词元/秒", "s": "秒", "ms": "毫秒", "x": "倍",
     "{ratio:.2f} x as fast": "速度为 {ratio:.2f} 倍", "{ratio:.0%} of it": "为其 {ratio:.0%}",
-    "{comparison} ({rival})": "{comparison}（{rival}）", "{share:.0%} of {name}": "{name} 的 {share:.0%}",
+    "{ratio:.2f} x as fast ({rival}: {value})": "速度为 {ratio:.2f} 倍（{rival}：{value}）",
+    "{ratio:.0%} of it ({rival}: {value})": "为其 {ratio:.0%}（{rival}：{value}）",
+    "{share:.0%} of {name}": "{name} 的 {share:.0%}",
     "{threads} threads: {speed_up:.1f} x": "{threads} 线程 {speed_up:.1f} 倍",
     "copy": "内存拷贝", "; ": "；", ", ": "，",
     "by Amdahl's law {model}": "按阿姆达尔定律：{model}",
@@ -70,19 +72,18 @@ class Report:
         if ours is None:
             return "-"
         if rivals and FINDINGS[name].kind != FACTOR:
-            rival = best(name, rivals.values())
-            text = "{ratio:.0%} of it" if FINDINGS[name].kind == SIZE else "{ratio:.2f} x as fast"
-            ratio = ours["value"] / rival["value"] if FINDINGS[name].kind == SIZE else advantage(name, ours, rival)
-            compared = self.say(text, ratio=ratio)
-            if rival["rival"] not in COLUMNS:
-                against = self.value({**rival, "variant": rival["rival"]})
-                compared = self.say("{comparison} ({rival})", comparison=compared, rival=against)
-            parts.append(compared)
+            parts.append(self._against(name, ours, best(name, rivals.values())))
         for ceiling, share in ours.get("share_of", {}).items():
             parts.append(self.say("{share:.0%} of {name}", share=share, name=self.say(ceiling)))
         if "serial_share" in ours:
             parts.append(self._model_of_more(ours))
         return self.say("; ").join(parts) or "-"
+
+    def _against(self, name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+        size, named = FINDINGS[name].kind == SIZE, theirs["rival"] not in COLUMNS
+        text = ("{ratio:.0%} of it" if size else "{ratio:.2f} x as fast") + (" ({rival}: {value})" if named else "")
+        ratio = ours["value"] / theirs["value"] if size else advantage(name, ours, theirs)
+        return self.say(text, ratio=ratio, rival=theirs["rival"], value=self.value(theirs))
 
     def _model_of_more(self, ours: dict[str, Any]) -> str:
         model = [

@@ -59,7 +59,7 @@ def test_the_best_instruction_set_stands_for_the_kernel(result):
 
 
 def test_a_rival_without_a_column_is_named(result):
-    assert cells(result)["import"] == ["50.0 ms", "1,000 ms", "-", "2.00 x as fast (100 ms (scipy.linalg))"]
+    assert cells(result)["import"] == ["50.0 ms", "1,000 ms", "-", "2.00 x as fast (scipy.linalg: 100 ms)"]
 
 
 def test_more_threads_are_estimated(result):

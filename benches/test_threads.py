@@ -24,16 +24,6 @@ def first_losses(n_threads):
     return [step(x, y) for _ in range(3)]
 
 
-@pytest.fixture
-def torch_threads(needs):
-    needs("torch")
-    import torch
-
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def build(rival, count, request):
     config = config_of("S")
     if rival == "rgz":
