@@ -81,6 +81,9 @@ FINDINGS: dict[str, Finding] = {
 }  # fmt: skip
 
 
+MORE_THREADS = (4, 8, 16)  # that amdahl() is asked about
+
+
 def record(
     benchmark: Any, finding: str, rival: str, value: float, share_of: dict[str, float] | None = None, **more: Any
 ) -> None:

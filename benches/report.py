@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 if __package__:
-    from benches.findings import FACTOR, FINDINGS, RATE, SIZE, Finding, amdahl
+    from benches.findings import FACTOR, FINDINGS, MORE_THREADS, RATE, SIZE, Finding, amdahl
 else:  # beside the benchmarks, which are no package
-    from findings import FACTOR, FINDINGS, RATE, SIZE, Finding, amdahl
+    from findings import FACTOR, FINDINGS, MORE_THREADS, RATE, SIZE, Finding, amdahl
 
 COLUMNS = ("rgz", "torch", "torch.compile")
-MORE_THREADS = (4, 8, 16)
 CHINESE_FONTS = ("CJK", "Hei", "Song", "PingFang")  # parts of their names
 CHINESE = {
     "what": "内容", "PyTorch eager": "PyTorch eager", "PyTorch compiled": "PyTorch 编译", "ratio": "比较",
@@ -76,7 +75,7 @@ class Report:
         for ceiling, share in ours.get("share_of", {}).items():
             parts.append(self.say("{share:.0%} of {name}", share=share, name=self.say(ceiling)))
         if "serial_share" in ours:
-            parts.append(self._model_of_more(ours))
+            parts += self._model_of_more(ours)
         return self.say("; ").join(parts) or "-"
 
     def _against(self, name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
@@ -85,13 +84,13 @@ class Report:
         ratio = ours["value"] / theirs["value"] if size else advantage(name, ours, theirs)
         return self.say(text, ratio=ratio, rival=theirs["rival"], value=self.value(theirs))
 
-    def _model_of_more(self, ours: dict[str, Any]) -> str:
+    def _model_of_more(self, ours: dict[str, Any]) -> list[str]:
         model = [
             self.say("{threads} threads: {speed_up:.1f} x", threads=n, speed_up=amdahl(ours["serial_share"], n))
             for n in MORE_THREADS
             if n > ours["n_threads"]
         ]
-        return self.say("by Amdahl's law {model}", model=self.say(", ").join(model)) if model else ""
+        return [self.say("by Amdahl's law {model}", model=self.say(", ").join(model))] if model else []
 
     def heading(self) -> str:
         """What was measured on; empty where the result does not tell."""

@@ -77,6 +77,8 @@ def test_of_two_results_a_row_is_of_one(result):
 def test_chinese_titles_and_units(result):
     rows = cells(result, chinese=True)
     assert rows["step S"][0] == "4,580 词元/秒" and rows["step S"][3] == "速度为 1.60 倍；sgemm 的 86%"
+    for english in ("as fast", "of it", "of sgemm", "threads", "tokens", "GPT-2's"):
+        assert english not in Report([result], chinese=True).markdown()
     for english, chinese in CHINESE.items():
         assert english.count("{") == chinese.count("{")
 

@@ -6,14 +6,13 @@ pytest benches/test_threads.py --benchmark-columns=median,rounds
 import functools
 
 import pytest
-from findings import amdahl, record, serial_share
+from findings import MORE_THREADS, amdahl, record, serial_share
 from rivals import batch_of, build_rgz, build_torch, config_of
 
 import rgz
 
 ALL = rgz.info()["n_threads"]
 COUNTS = sorted({1, min(2, ALL), ALL})
-MORE = (4, 8, 16)  # threads that the model is asked about
 medians: dict[tuple[str, int], float] = {}  # of the rivals and counts that have run
 
 
@@ -48,7 +47,7 @@ def test_threads(benchmark, request, rival, count):
         return
     speed_up = medians[rival, 1] / medians[rival, count]
     share = serial_share(speed_up, count)
-    model = {n: amdahl(share, n) for n in MORE if n > count}
+    model = {n: amdahl(share, n) for n in MORE_THREADS if n > count}
     benchmark.extra_info.update(speed_up=speed_up, serial_share=share, model_of_more=model)
     if count == ALL:
         record(benchmark, "threads", rival, speed_up, serial_share=share, n_threads=count)
