@@ -17,11 +17,11 @@ from findings import record
 
 import rgz
 
-IMPORTS = {  # finding, rival: the statement
-    ("import", "rgz"): "import rgz",
-    ("import", "scipy.linalg"): "import scipy.linalg",
-    ("import", "torch"): "import torch",
-    ("import ready", "rgz"): "import rgz; rgz.Model, rgz.Trainer, rgz.TrainStep, rgz.WordTokenizer, rgz.load_dataset",
+IMPORTS = {  # statement: the rival, and the findings it belongs to; what rgz has is loaded at its first use
+    "import rgz": ("rgz", ["import"]),
+    "import rgz; rgz.Model, rgz.Trainer, rgz.TrainStep, rgz.load_dataset": ("rgz", ["import ready"]),
+    "import scipy.linalg": ("scipy.linalg", ["import", "import ready"]),
+    "import torch": ("torch", ["import", "import ready"]),
 }
 PROGRAM = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
 
@@ -33,17 +33,19 @@ def seconds_to(statement):
     return float(child.stdout)
 
 
-@pytest.mark.parametrize(("finding", "rival"), IMPORTS)
-def test_import(benchmark, needs, finding, rival):
+@pytest.mark.parametrize("statement", IMPORTS)
+def test_import(benchmark, needs, statement):
+    rival, findings = IMPORTS[statement]
     needs(rival)
-    statement, seconds = IMPORTS[finding, rival], []
-    benchmark.group = finding
+    seconds = []
+    benchmark.group = "import"
     rounds = 5 if rival == "torch" else 15
     benchmark.pedantic(lambda: seconds.append(seconds_to(statement)), rounds=rounds, warmup_rounds=1)
     assert all(each > 0 for each in seconds)
     milliseconds = 1e3 * float(np.median(seconds[-rounds:]))
     benchmark.extra_info.update(statement=statement, milliseconds=milliseconds)
-    record(benchmark, finding, rival, milliseconds)
+    for finding in findings:
+        record(benchmark, finding, rival, milliseconds)
 
 
 def files_of(name):
