@@ -21,8 +21,14 @@ HEADS, HEAD_SIZE = 2, 64  # of the long attention
 
 
 def peak_bytes() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """The most this program has held. On Linux not getrusage's ru_maxrss, which begins with the parent's peak: see
+    exec_mmap() in the kernel's fs/exec.c."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    except OSError:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def resident_bytes() -> int:

@@ -26,9 +26,9 @@ CHINESE_FONTS = ("CJK", "Hei", "Song", "PingFang")  # parts of their names
 CHINESE = {
     "what": "内容", "PyTorch eager": "PyTorch eager", "PyTorch compiled": "PyTorch 编译", "ratio": "比较",
     "tokens/s": "词元/秒", "s": "秒", "ms": "毫秒", "x": "倍",
-    "{ratio:.2f} x as fast": "速度为 {ratio:.2f} 倍", "{ratio:.0%} of it": "为其 {ratio:.0%}",
+    "{ratio:.2f} x as fast": "速度为 {ratio:.2f} 倍", "{share} of it": "为其 {share}",
     "{ratio:.2f} x as fast ({rival}: {value})": "速度为 {ratio:.2f} 倍（{rival}：{value}）",
-    "{ratio:.0%} of it ({rival}: {value})": "为其 {ratio:.0%}（{rival}：{value}）",
+    "{share} of it ({rival}: {value})": "为其 {share}（{rival}：{value}）",
     "{share:.0%} of {name}": "{name} 的 {share:.0%}",
     "{threads} threads: {speed_up:.1f} x": "{threads} 线程 {speed_up:.1f} 倍",
     "copy": "内存拷贝", "; ": "；", ", ": "，",
@@ -80,9 +80,10 @@ class Report:
 
     def _against(self, name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
         size, named = FINDINGS[name].kind == SIZE, theirs["rival"] not in COLUMNS
-        text = ("{ratio:.0%} of it" if size else "{ratio:.2f} x as fast") + (" ({rival}: {value})" if named else "")
+        text = ("{share} of it" if size else "{ratio:.2f} x as fast") + (" ({rival}: {value})" if named else "")
         ratio = ours["value"] / theirs["value"] if size else advantage(name, ours, theirs)
-        return self.say(text, ratio=ratio, rival=theirs["rival"], value=self.value(theirs))
+        share = f"{ratio:.0%}" if ratio >= 0.01 else f"{ratio:.1%}"
+        return self.say(text, ratio=ratio, share=share, rival=theirs["rival"], value=self.value(theirs))
 
     def _model_of_more(self, ours: dict[str, Any]) -> list[str]:
         model = [
