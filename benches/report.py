@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -134,7 +135,7 @@ class Report:
         import matplotlib
 
         matplotlib.use("Agg")
-        from matplotlib import font_manager, pyplot
+        from matplotlib import font_manager, pyplot, ticker
 
         if self.chinese:
             fonts = [font.name for font in font_manager.fontManager.ttflist]
@@ -144,16 +145,20 @@ class Report:
                 self.chinese = False
             else:
                 matplotlib.rcParams["font.sans-serif"] = chinese
+                logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # of weights that it lacks
         titles, values = zip(*self.advantages(), strict=True)
         figure, axes = pyplot.subplots(figsize=(10, 1.2 + 0.32 * len(titles)), layout="constrained")
-        bars = axes.barh(titles, values, color=["#2a7f62" if value >= 1 else "#b5523b" for value in values])
+        lengths = [value - 1 for value in values]  # every bar begins where both are equal
+        bars = axes.barh(titles, lengths, left=1, color=["#2a7f62" if value >= 1 else "#b5523b" for value in values])
         axes.bar_label(bars, [f"{value:.2g} x" if value < 10 else f"{value:.0f} x" for value in values], padding=3)
+        axes.margins(x=0.15)
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set_xscale("log")
-        axes.margins(x=0.12)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
         axes.invert_yaxis()
         axes.set_xlabel(self.say("times better than the better PyTorch"))
-        axes.set_title(self.heading(), fontsize=8)
+        figure.suptitle(self.heading(), fontsize=8)
         figure.savefig(path, dpi=150)
 
 

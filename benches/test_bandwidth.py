@@ -1,5 +1,8 @@
 """Kernels that read and write more than they compute, in GB/s beside a large copy of the same run.
 
+What works in place (AdamW) or reads from cache (embedding) may exceed the copy, which also has to fetch each line
+that it overwrites.
+
 pytest benches/test_bandwidth.py --benchmark-columns=median,rounds --benchmark-group-by=group
 """
 
