@@ -31,6 +31,7 @@ def data_folder(request: pytest.FixtureRequest) -> Path:
     return Path(folder)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:
     """What the report says of the machine."""
     import rgz
