@@ -2,7 +2,7 @@
 
 from rgz.text.bpe import BPETokenizer
 from rgz.text.char import ByteTokenizer, CharTokenizer
-from rgz.text.chat import encode_chat, encode_prompt, parse_chat, render_chat
+from rgz.text.chat import chat_pieces, encode_chat, encode_prompt, parse_chat, render_chat
 from rgz.text.load import load_tokenizer
 from rgz.text.segment import Segmenter, segment
 from rgz.text.stream import TextStream
@@ -17,6 +17,7 @@ __all__ = [
     "TextStream",
     "Tokenizer",
     "WordTokenizer",
+    "chat_pieces",
     "encode_chat",
     "encode_prompt",
     "load_tokenizer",

@@ -41,6 +41,8 @@ Progress = Callable[[int, int], None]  # is told how many texts and how many cha
 class Tokenizer:
     """Text to ids and back, exactly. Use a subclass: `WordTokenizer`, `CharTokenizer`, `ByteTokenizer`.
 
+    One of your own overrides `encode_stream`: `encode`, `encode_batch` and the encoding of a dataset rest on it.
+
     characters : the non-ASCII characters with an id of their own, in id order, each once.
     words : the pieces of two characters and more with an id of their own, in id order, each once.
     """
