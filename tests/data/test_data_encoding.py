@@ -86,14 +86,16 @@ def check_all(documents, tokenizer, mask_prompts):
 
 
 CORPUS = ["太阳从东方升起，人民在学习人工智能。", "It's what we'll learn: 12 e\u0301 café\n\n"]
+BPE = BPETokenizer.train(CORPUS, 330)
 KINDS = [
     TOKENIZER,
     CharTokenizer.train(CORPUS),
     WordTokenizer.train(CORPUS),
-    BPETokenizer.train(CORPUS, 330),
+    BPE,
+    BPETokenizer(BPE.vocab, BPE.merges, normalizer="NFC"),
     CharTokenizer("".join(map(chr, range(0x20000, 0x20000 + 65_300)))),
 ]
-texts = st.text(max_size=20) | st.text("太阳从东方学习人工智能 \n\ud800😀a1用户助手：", max_size=20)
+texts = st.text(max_size=20) | st.text("太阳从东方学习人工智能e\u0301 \n\ud800😀a1用户助手：", max_size=20)
 contents = texts.filter(str.strip)
 
 
@@ -114,7 +116,7 @@ def test_a_corpus_is_encoded_like_its_documents(documents, tokenizer, mask_promp
 
 
 @pytest.mark.parametrize("n_threads", ["1", "2", "3"])
-@pytest.mark.parametrize("tokenizer", KINDS[:4], ids=lambda tokenizer: tokenizer.type)
+@pytest.mark.parametrize("tokenizer", KINDS[:5], ids=["byte", "char", "word", "bpe", "bpe after NFC"])
 def test_a_corpus_of_several_portions_is_encoded_like_its_documents(monkeypatch, tokenizer, n_threads):
     monkeypatch.setenv("RGZ_NUM_THREADS", n_threads)
     system = {"role": "system", "content": "要礼貌。" * 300}
