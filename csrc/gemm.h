@@ -21,19 +21,21 @@ typedef struct {
     rgz_int ldc;
     int add;
     const float *bias, *residual;
+    int activation; /* RGZ_NO_ACTIVATION, or that of c goes to activated, which has c's strides */
+    float *activated;
 } rgz_product;
 
 /* Of whole matrices without gaps: c (m,n) = a (m,k) b (k,n), a (m,k) b (n,k)^T, a (k,m)^T b (k,n). */
 static inline rgz_product rgz_product_nn(float *c, const float *a, const float *b, rgz_int m, rgz_int n, rgz_int k) {
-    rgz_product g = {m, n, k, a, k, 0, b, n, 0, c, n, 0, NULL, NULL};
+    rgz_product g = {m, n, k, a, k, 0, b, n, 0, c, n, 0, NULL, NULL, RGZ_NO_ACTIVATION, NULL};
     return g;
 }
 static inline rgz_product rgz_product_nt(float *c, const float *a, const float *b, rgz_int m, rgz_int n, rgz_int k) {
-    rgz_product g = {m, n, k, a, k, 0, b, k, 1, c, n, 0, NULL, NULL};
+    rgz_product g = {m, n, k, a, k, 0, b, k, 1, c, n, 0, NULL, NULL, RGZ_NO_ACTIVATION, NULL};
     return g;
 }
 static inline rgz_product rgz_product_tn(float *c, const float *a, const float *b, rgz_int m, rgz_int n, rgz_int k) {
-    rgz_product g = {m, n, k, a, m, 1, b, n, 0, c, n, 0, NULL, NULL};
+    rgz_product g = {m, n, k, a, m, 1, b, n, 0, c, n, 0, NULL, NULL, RGZ_NO_ACTIVATION, NULL};
     return g;
 }
 

@@ -40,6 +40,9 @@ int rgz_has_sgemm(void);
 #define RGZ_ATTENTION_GROUP 3
 rgz_int rgz_attention_scratch_floats(rgz_int head_size);
 
+/* Activations that a product can be followed by. */
+enum { RGZ_NO_ACTIVATION, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH };
+
 /* Rows per block of the fixed partial sums in the norm and bias gradients. */
 #define RGZ_ROW_BLOCK 64
 

@@ -27,6 +27,9 @@ def squared_norm_scratch(n: int) -> int: ...
 def linear_forward(
     y: Floats, x: Floats, weight: Floats, bias: Floats | None, residual: Floats | None, n_threads: int
 ) -> None: ...
+def linear_activation_forward(
+    activated: Floats, y: Floats, x: Floats, weight: Floats, bias: Floats | None, activation: str, n_threads: int
+) -> None: ...
 def linear_backward(
     dx: Floats | None,
     dweight: Floats | None,

@@ -8,10 +8,12 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "rgz.h" nogil:
     ctypedef Py_ssize_t rgz_int
-    int RGZ_ROW_BLOCK, RGZ_NORM_BLOCK
+    int RGZ_ROW_BLOCK, RGZ_NORM_BLOCK, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH
     ctypedef struct rgz_kernels:
         void (*linear_forward)(float *, const float *, const float *, const float *, const float *,
                                rgz_int, rgz_int, rgz_int, int) noexcept nogil
+        void (*linear_activation_forward)(float *, float *, const float *, const float *, const float *, int,
+                                          rgz_int, rgz_int, rgz_int, int) noexcept nogil
         void (*linear_backward)(float *, float *, float *, const float *, const float *, const float *,
                                 rgz_int, rgz_int, rgz_int, int) noexcept nogil
         void (*matmul)(float *, const float *, const float *, rgz_int, rgz_int, rgz_int, int) noexcept nogil
@@ -204,6 +206,33 @@ def linear_forward(float[:, ::1] y, const float[:, ::1] x, const float[:, ::1] w
         residual_ = &residual[0, 0]
     with nogil:
         rgz_active().linear_forward(&y[0, 0], &x[0, 0], &weight[0, 0], bias_, residual_, rows, n_in, n_out, n_threads)
+
+
+_ACTIVATIONS = {"relu": RGZ_RELU, "gelu": RGZ_GELU, "gelu_tanh": RGZ_GELU_TANH}
+
+
+def linear_activation_forward(float[:, ::1] activated, float[:, ::1] y, const float[:, ::1] x,
+                              const float[:, ::1] weight, const float[::1] bias or None, str activation,
+                              int n_threads):
+    cdef Py_ssize_t rows = x.shape[0], n_in = x.shape[1], n_out = weight.shape[0]
+    cdef const float *bias_ = NULL
+    need_at_least("linear_activation_forward", "n_threads", n_threads, 1)
+    need("linear_activation_forward", "weight columns", weight.shape[1], n_in)
+    need("linear_activation_forward", "y rows", y.shape[0], rows)
+    need("linear_activation_forward", "y columns", y.shape[1], n_out)
+    need("linear_activation_forward", "activated rows", activated.shape[0], rows)
+    need("linear_activation_forward", "activated columns", activated.shape[1], n_out)
+    need_blas_size("linear_activation_forward", rows, n_in, n_out)
+    if bias is not None:
+        need("linear_activation_forward", "length of bias", bias.shape[0], n_out)
+        bias_ = &bias[0]
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"linear_activation_forward: activation must be one of {', '.join(_ACTIVATIONS)}, "
+                         f"got '{activation}'")
+    cdef int kind = _ACTIVATIONS[activation]
+    with nogil:
+        rgz_active().linear_activation_forward(&activated[0, 0], &y[0, 0], &x[0, 0], &weight[0, 0], bias_, kind, rows,
+                                               n_in, n_out, n_threads)
 
 
 def linear_backward(float[:, ::1] dx or None, float[:, ::1] dweight or None, float[::1] dbias or None,

@@ -26,6 +26,14 @@ def linear_forward(rng, rows, n_in, n_out, bias=True, residual=True):
     )
 
 
+def linear_activation_forward(rng, rows, n_in, n_out, activation, bias=True):
+    call = linear_forward(rng, rows, n_in, n_out, bias, residual=False)
+    del call.arguments["residual"]
+    call.arguments["activation"] = activation
+    call.writes["activated"] = (rows, n_out)
+    return call
+
+
 def linear_backward(rng, rows, n_in, n_out):
     return Call(
         {"dy": floats(rng, rows, n_out), "x": floats(rng, rows, n_in), "weight": floats(rng, n_out, n_in)},

@@ -62,6 +62,11 @@ add("matmul", calls.matmul, PRODUCTS, WIDE, blas=True)
 add("linear_forward", calls.linear_forward, PRODUCTS, WIDE, blas=True)
 add("linear_forward", calls.linear_forward, PRODUCTS, WIDE, "no_bias", blas=True, bias=False)
 add("linear_forward", calls.linear_forward, PRODUCTS, WIDE, "plain", blas=True, bias=False, residual=False)
+for activation in ("relu", "gelu", "gelu_tanh"):
+    add("linear_activation_forward", calls.linear_activation_forward, PRODUCTS, WIDE, activation, blas=True,
+        activation=activation)  # fmt: skip
+add("linear_activation_forward", calls.linear_activation_forward, PRODUCTS, WIDE, "no_bias", blas=True, bias=False,
+    activation="gelu")  # fmt: skip
 add("linear_backward", calls.linear_backward, PRODUCTS, WIDE, blas=True)
 add("lm_loss", calls.lm_loss, LOSSES, WIDE_LOSSES, blas=True)
 add("lm_loss", calls.lm_loss, LOSSES, WIDE_LOSSES, "no_bias", blas=True, bias=False)

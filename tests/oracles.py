@@ -18,6 +18,12 @@ def linear_forward(x, weight, bias, residual):
     return {"y": y if residual is None else y + residual}
 
 
+def linear_activation_forward(x, weight, bias, activation):
+    y = linear_forward(x, weight, bias, None)["y"]
+    activate = {"relu": relu_forward, "gelu": gelu_forward, "gelu_tanh": gelu_tanh_forward}[activation]
+    return {"y": y, "activated": activate(y)["y"]}
+
+
 def linear_backward(dy, x, weight, dweight, dbias):
     return {"dx": dy @ weight, "dweight": dweight + dy.T @ x, "dbias": dbias + dy.sum(0)}
 

@@ -11,6 +11,7 @@
  * Threads: fixed chunks; every element on its own, so bits cannot depend on them.
  */
 #include "kernel.h"
+#include "simd/activations.h"
 
 // clang-format off
 #define RGZ_ELEMENTWISE(n, ...)                                                        \
@@ -23,7 +24,7 @@
 // clang-format on
 
 void RGZ_FN(relu_forward)(float *y, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_max(vf_zero(), vf_load_n(x + i, live)), live);)
+    RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_relu(vf_load_n(x + i, live)), live);)
 }
 
 void RGZ_FN(relu_backward)(float *dx, const float *dy, const float *x, rgz_int n, int n_threads) {
@@ -32,8 +33,7 @@ void RGZ_FN(relu_backward)(float *dx, const float *dy, const float *x, rgz_int n
 }
 
 void RGZ_FN(gelu_forward)(float *y, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf v = vf_load_n(x + i, live), cdf, density; vf_normal(v, &cdf, &density);
-                    vf_store_n(y + i, vf_mul(v, cdf), live);)
+    RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_gelu(vf_load_n(x + i, live)), live);)
 }
 
 void RGZ_FN(gelu_backward)(float *dx, const float *dy, const float *x, rgz_int n, int n_threads) {
@@ -41,15 +41,11 @@ void RGZ_FN(gelu_backward)(float *dx, const float *dy, const float *x, rgz_int n
                     vf_store_n(dx + i, vf_mul(vf_load_n(dy + i, live), vf_fma(v, density, cdf)), live);)
 }
 
-/* 2u and its derivative 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2) */
-RGZ_INLINE vf gelu_tanh_argument(vf x) {
-    return vf_mul(x, vf_fma(vf_mul(x, x), vf_set1(0.0713548163f), vf_set1(1.59576912f)));
-}
+/* The derivative of 2u: 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2) */
 RGZ_INLINE vf gelu_tanh_slope(vf x) { return vf_fma(vf_mul(x, x), vf_set1(0.214064449f), vf_set1(1.59576912f)); }
 
 void RGZ_FN(gelu_tanh_forward)(float *y, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf v = vf_load_n(x + i, live);
-                    vf_store_n(y + i, vf_mul(v, vf_sigmoid(gelu_tanh_argument(v))), live);)
+    RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_gelu_tanh(vf_load_n(x + i, live)), live);)
 }
 
 void RGZ_FN(gelu_tanh_backward)(float *dx, const float *dy, const float *x, rgz_int n, int n_threads) {

@@ -1,9 +1,10 @@
 /* linear.c - the affine map of a layer, its gradients, and plain matrix product.
  *
  *   y[r,o] = sum_i x[r,i] weight[o,i] + bias[o] + residual[r,o]
+ *   activated[r,o] = activation(y[r,o])        (linear_activation_forward: relu, gelu, gelu_tanh; see activation.c)
  *   dx = dy weight,  dweight += dy^T x,  dbias[o] += sum_r dy[r,o]
  *
- * Shapes: x (rows, in); y, dy, residual (rows, out); weight (out, in); bias (out). bias and residual may be NULL;
+ * Shapes: x (rows, in); y, activated, dy, residual (rows, out); weight (out, in); bias (out). bias and residual may be NULL;
  * residual may be y itself. Backward WRITES dx and ADDS to dweight and dbias, each of which may be NULL.
  * Threads: tiles of the outputs, one queue; same bits for any n_threads.
  */
@@ -60,6 +61,23 @@ void RGZ_FN(linear_forward)(float *y, const float *x, const float *weight, const
     rgz_product g = rgz_product_nt(y, x, weight, rows, out, in);
     g.bias = bias;
     g.residual = residual;
+    const tiling t = tile(&g, n_threads);
+#pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
+    for (rgz_int i = 0; i < t.count; i++) product_tile(&g, &t, i);
+}
+
+void RGZ_FN(linear_activation_forward)(float *activated, float *y, const float *x, const float *weight,
+                                       const float *bias, int activation, rgz_int rows, rgz_int in, rgz_int out,
+                                       int n_threads) {
+    if (rows <= FEW_ROWS) {
+        RGZ_FN(linear_forward)(y, x, weight, bias, NULL, rows, in, out, n_threads);
+        activate_block(activation, activated, y, out, rows, out);
+        return;
+    }
+    rgz_product g = rgz_product_nt(y, x, weight, rows, out, in);
+    g.bias = bias;
+    g.activation = activation;
+    g.activated = activated;
     const tiling t = tile(&g, n_threads);
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
     for (rgz_int i = 0; i < t.count; i++) product_tile(&g, &t, i);

@@ -96,6 +96,7 @@ RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int 
     g.c += at.row * g.ldc + at.col;
     if (g.bias) g.bias += at.col;
     if (g.residual) g.residual += at.row * g.ldc + at.col;
+    if (g.activation) g.activated += at.row * g.ldc + at.col;
     if (!rgz_has_sgemm()) {
         own_gemm(&g);
         return;
@@ -103,6 +104,7 @@ RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int 
     /* Adding to what is there costs sgemm no more than the zeroing that it would do itself. */
     if (g.bias || g.residual) start_tile(g.c, g.ldc, g.bias, g.residual, g.m, g.n);
     rgz_borrowed_gemm(&g, g.add || g.bias || g.residual);
+    if (g.activation) activate_block(g.activation, g.activated, g.c, g.ldc, g.m, g.n);
 }
 
 /* ADDS the sums over rows of dy (rows, out) to dbias for columns [col, col + cols). */

@@ -10,6 +10,7 @@
 #ifndef RGZ_PACKED_GEMM_H
 #define RGZ_PACKED_GEMM_H
 
+#include "activations.h"
 #include "block_mm.h"
 #include "gemm.h"
 #include "transpose.h"
@@ -134,6 +135,16 @@ RGZ_INLINE void packed_block(float *c, rgz_int ldc, const float *strips, const f
         }
 }
 
+/* y = activation(x), a block of rows x cols; x and y have the same strides. */
+static void activate_block(int activation, float *y, const float *x, rgz_int stride, rgz_int rows, rgz_int cols) {
+    for (rgz_int r = 0; r < rows; r++)
+        RGZ_FOR_VECTORS (c, live, cols) {
+            const vf v = vf_load_n(x + r * stride + c, live);
+            const vf a = activation == RGZ_RELU ? vf_relu(v) : activation == RGZ_GELU ? vf_gelu(v) : vf_gelu_tanh(v);
+            vf_store_n(y + r * stride + c, a, live);
+        }
+}
+
 static void own_gemm(const rgz_product *g) {
     _Alignas(64) float panels[GEMM_DEPTH * GEMM_WIDTH];
     _Alignas(64) float strips[GEMM_DEPTH * GEMM_HEIGHT];
@@ -154,6 +165,8 @@ static void own_gemm(const rgz_product *g) {
                 packed_block(g->c + at, g->ldc, strips, in_place ? b : panels,
                              in_place ? GEMM_PANEL : depth * GEMM_PANEL, in_place ? g->ldb : GEMM_PANEL, depth, base,
                              height, width);
+                if (g->activation && p0 + depth == g->k)
+                    activate_block(g->activation, g->activated + at, g->c + at, g->ldc, height, width);
             }
         }
     }

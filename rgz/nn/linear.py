@@ -29,6 +29,10 @@ class Linear(Layer):
     def forward(self, p: Pass, x: Floats, y: Floats, residual: Floats | None = None) -> None:
         _kernels.linear_forward(y, x, self.weight, self.bias, residual, p.n_threads)
 
+    def forward_activated(self, p: Pass, x: Floats, y: Floats, activated: Floats, activation: str) -> None:
+        """WRITES y and activation(y) in one pass: relu, gelu, gelu_tanh."""
+        _kernels.linear_activation_forward(activated, y, x, self.weight, self.bias, activation, p.n_threads)
+
     def backward(self, p: Pass, dy: Floats, x: Floats, dx: Floats) -> None:
         """WRITES dx, ADDS to the parameters' gradients."""
         _kernels.linear_backward(dx, self.dweight, self.dbias, dy, x, self.weight, p.n_threads)

@@ -53,8 +53,11 @@ class MLP(Layer):
             self.d_activated = arena.scratch("d_activated", rows, self.hidden)
 
     def forward(self, p: Pass, x: Floats, y: Floats, residual: Floats | None) -> None:
-        self.up_proj.forward(p, x, self.up)
-        _FORWARD[self.act](self.activated, self.up, p.n_threads)
+        if self.act == "swiglu":
+            self.up_proj.forward(p, x, self.up)
+            _kernels.swiglu_forward(self.activated, self.up, p.n_threads)
+        else:
+            self.up_proj.forward_activated(p, x, self.up, self.activated, self.act)
         self.down_proj.forward(p, self.activated, y, residual)
 
     def backward(self, p: Pass, dy: Floats, x: Floats, dx: Floats) -> None:
