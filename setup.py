@@ -1,4 +1,5 @@
-"""Build of the one extension module: every kernel file once per instruction set, each with its own flags.
+"""Build of the one extension module: every kernel file once per instruction set, each with its own flags; the files
+that have nothing to gain from special instructions once.
 
 Environment: RGZ_OPENMP=0 leaves OpenMP out, =1 demands it; RGZ_REQUIRE_ISA=1 makes an instruction set that the
 compiler cannot take an error instead of a notice; RGZ_EXTRA_CFLAGS, RGZ_EXTRA_LDFLAGS are appended (sanitizers).
@@ -10,6 +11,7 @@ import shlex
 import sys
 import sysconfig
 import tempfile
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent
 KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob("*.c"))
 HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*"))
-SHARED = ["csrc/dispatch.c", "csrc/sgemm.c"]
+TEXT = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/text").glob("*.c"))
+SHARED = ["csrc/dispatch.c", "csrc/sgemm.c", *TEXT]  # compiled once, with the baseline's flags
 ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC)
     "generic": (None, [], []),
     "avx2": (("x86_64", "amd64"), ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),
@@ -64,12 +67,42 @@ def openmp_flags() -> list[tuple[list[str], list[str]]]:
     return [(["-fopenmp"], ["-fopenmp"])]
 
 
+def unicode_classes() -> str:
+    """C text of the character classes that regular expressions of tokenizers name, by this Python's unicodedata.
+
+    Two bits a code point: 0 none, 1 letter (\\p{L}), 2 number (\\p{N}), 3 white space (\\s); equal pages of 256 once.
+    """
+    classes = bytearray(sys.maxunicode + 1)
+    for code in range(len(classes)):
+        category = unicodedata.category(chr(code))
+        if category[0] in "LNZ":
+            classes[code] = " LNZ".index(category[0])
+    classes[0x09:0x0E] = b"\3" * 5  # controls, but white space: tab to carriage return, next line
+    classes[0x85] = 3
+    pages: dict[bytes, int] = {}
+    numbers = []
+    for start in range(0, len(classes), 256):
+        page = classes[start : start + 256]
+        packed = bytes(page[i] | page[i + 1] << 2 | page[i + 2] << 4 | page[i + 3] << 6 for i in range(0, 256, 4))
+        numbers.append(pages.setdefault(packed, len(pages)))
+    rows = ",\n".join("{" + ",".join(map(str, page)) + "}" for page in pages)
+    return (
+        f'#define RGZ_UNICODE_VERSION "{unicodedata.unidata_version}"\n'
+        f"static const uint8_t class_page[{len(numbers)}] = {{{','.join(map(str, numbers))}}};\n"
+        f"static const uint8_t class_bits[{len(pages)}][64] = {{\n{rows}}};\n"
+    )
+
+
 class BuildKernels(build_ext):
     def build_extension(self, ext: Extension) -> None:
         msvc = self.compiler.compiler_type == "msvc"
         optimize = ["/O2", "/std:c11"] if msvc else ["-O3", "-std=gnu11", "-ffp-contract=off", "-g0", "-Wall"]
         omp_compile, omp_link = self.probe_openmp()
         common = optimize + omp_compile + shlex.split(os.environ.get("RGZ_EXTRA_CFLAGS", ""))
+
+        generated = Path(self.build_temp, "generated")
+        generated.mkdir(parents=True, exist_ok=True)
+        (generated / "unicode_classes.h").write_text(unicode_classes())
 
         machine, built = target_machine(), []
         jobs = [(source, None) for source in SHARED]
@@ -89,7 +122,11 @@ class BuildKernels(build_ext):
                 macros += self.isa_macros(isa)
                 flags += ISAS[isa][2] if msvc else ISAS[isa][1]
             return self.compiler.compile(
-                [source], output_dir=str(out), macros=macros, include_dirs=["csrc"], extra_postargs=flags
+                [source],
+                output_dir=str(out),
+                macros=macros,
+                include_dirs=["csrc", str(generated)],
+                extra_postargs=flags,
             )[0]
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -150,7 +187,7 @@ setup(
             ["rgz/_kernels.pyx"],
             include_dirs=["csrc"],
             # setuptools relinks on a change of these only, and the sdist takes them from here
-            depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS],
+            depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS, "rgz/_text.pxi", "rgz/_bpe.pxi"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
             py_limited_api=ABI3,
         )

@@ -5,6 +5,7 @@ pytest benches/test_epoch.py --data FOLDER --benchmark-columns=median,rounds    
 
 import numpy as np
 import pytest
+from findings import record
 
 import rgz
 from rgz.data import Batches, encode_dataset
@@ -37,7 +38,6 @@ def rgz_epoch(tokens, config):
 
 def torch_epoch(tokens, config, by_length):
     """Batches of 16, padded to their longest; by_length: sequences of like length together."""
-    pytest.importorskip("torch", reason="the rival is in the bench extra: pip install 'rgz[bench]'")
     from torch_model import TorchDecoder, TorchStep
 
     batches = Batches(tokens, 1, config.max_position_embeddings, packing=False, group_by_length=False, shuffle=True)
@@ -70,14 +70,23 @@ RIVALS = {
 }
 
 
+FINDINGS = {  # the findings that a rival's time goes into, and its name there
+    "rgz": [("epoch", "rgz"), ("epoch padded", "rgz")],
+    "torch_padded": [("epoch padded", "torch")],
+    "torch_bucketed": [("epoch", "torch")],
+}
+
+
 @pytest.mark.parametrize("rival", RIVALS)
-def test_epoch(benchmark, corpus, rival):
+def test_epoch(benchmark, corpus, needs, rival):
+    needs(rival)
     tokens, config = corpus
-    run = RIVALS[rival](tokens, config)
-    targets = sum(batch.n_targets for batch in run().epoch(0))
+    batches = benchmark.pedantic(RIVALS[rival](tokens, config), rounds=2, warmup_rounds=0)  # of some 155 updates each
+    targets = sum(batch.n_targets for batch in batches.epoch(0))
     assert targets >= 0.95 * tokens.n_targets  # only what is longer than the model's positions is cut differently
-    benchmark.pedantic(run, rounds=3, warmup_rounds=0)
     if benchmark.disabled:  # --benchmark-disable only checks
         return
     seconds = benchmark.stats.stats.median
     benchmark.extra_info.update(target_tokens=targets, tokens_per_second=targets / seconds)
+    for finding, name in FINDINGS[rival]:
+        record(benchmark, finding, name, seconds)

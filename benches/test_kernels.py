@@ -1,34 +1,26 @@
-"""Kernels beside NumPy or PyTorch in the same run: products, attention forward and backward, the flat optimizer.
+"""Kernels beside NumPy or PyTorch in the same run: products, attention forward and backward.
 
 pytest benches/test_kernels.py --benchmark-columns=median,rounds --benchmark-group-by=group
 """
 
 import numpy as np
 import pytest
+from findings import ATTENTION, PRODUCTS, record
 
 import rgz
 from rgz import _kernels
 
-USABLE = [name for name, _, usable in _kernels.isas() if usable]
 
-
-@pytest.fixture(params=USABLE)
-def isa(request):
-    before = _kernels.active_isa()
-    _kernels.select_isa(request.param)
-    yield request.param
-    _kernels.select_isa(before)
-
-
-def record(benchmark, flops, sgemm_gflops):
+def note(benchmark, finding, rival, flops, sgemm_gflops, **more):
     if benchmark.disabled:  # --benchmark-disable only checks
         return
     rate = flops / benchmark.stats.stats.median / 1e9
     benchmark.extra_info.update(flops=flops, gflops=rate, share_of_sgemm=rate / sgemm_gflops)
+    record(benchmark, finding, rival, rate, share_of={"sgemm": sgemm_gflops}, **more)
 
 
-@pytest.mark.parametrize("rival", ["rgz", "numpy"])
-@pytest.mark.parametrize("shape", [(2048, 256, 768), (2048, 1024, 256), (2048, 256, 12000), (2048, 2048, 2048)])
+@pytest.mark.parametrize("rival", ["rgz", "NumPy"])
+@pytest.mark.parametrize("shape", PRODUCTS)
 def test_matmul(benchmark, sgemm_gflops, shape, rival):
     m, k, n = shape
     random = np.random.default_rng(0)
@@ -37,10 +29,14 @@ def test_matmul(benchmark, sgemm_gflops, shape, rival):
     np.testing.assert_allclose(product(a, b)[:3], a[:3].astype(np.float64) @ b, rtol=1e-4)
     benchmark.group = f"matmul {shape}"
     benchmark.pedantic(product, (a, b), rounds=20, warmup_rounds=2)
-    record(benchmark, 2 * m * k * n, sgemm_gflops)
+    variant = {"variant": _kernels.active_isa()} if rival == "rgz" else {}
+    note(benchmark, f"matmul {shape}", rival, 2 * m * k * n, sgemm_gflops, **variant)
 
 
-ATTENTION = [(16, 8, 128, 32), (8, 8, 512, 64), (2, 8, 2048, 64), (1, 8, 4096, 64)]  # batch, heads, time, head size
+def attention_flops(shape):
+    """Of both ways: 3.5 times the two products forward, half of each left out by causality."""
+    batch, heads, time, size = shape
+    return 7 * batch * heads * time * time * size
 
 
 def build_attention(shape):
@@ -59,7 +55,7 @@ def build_attention(shape):
 @pytest.mark.parametrize("shape", ATTENTION)
 def test_attention(benchmark, sgemm_gflops, isa, shape):
     run, (q, k, v, _) = build_attention(shape)
-    batch, heads, time, size = shape
+    _, _, time, size = shape
     row = time - 1  # the last row of the first sequence sees all of it
     scores = np.einsum("hd,thd->ht", q[row].astype(np.float64), k[:time]) / size**0.5
     p = np.exp(scores - scores.max(1, keepdims=True))
@@ -67,12 +63,14 @@ def test_attention(benchmark, sgemm_gflops, isa, shape):
     np.testing.assert_allclose(run()[0][row], expected, atol=1e-5)
     benchmark.group = f"attention {shape}"
     benchmark.pedantic(run, rounds=5, warmup_rounds=1)
-    record(benchmark, 7 * batch * heads * time * time * size, sgemm_gflops)  # 3.5 * 4 / 2: causal, both ways
+    note(benchmark, f"attention {shape}", "rgz", attention_flops(shape), sgemm_gflops, variant=isa)
 
 
 @pytest.mark.parametrize("shape", ATTENTION)
-def test_attention_torch(benchmark, sgemm_gflops, shape):
-    torch = pytest.importorskip("torch", reason="the rival is in the bench extra: pip install 'rgz[bench]'")
+def test_attention_torch(benchmark, sgemm_gflops, needs, shape):
+    needs("torch")
+    import torch
+
     run, arrays = build_attention(shape)
     batch, heads, time, size = shape
     q, k, v, dout = (
@@ -89,16 +87,4 @@ def test_attention_torch(benchmark, sgemm_gflops, shape):
     np.testing.assert_allclose(rival()[0].detach().numpy(), ours, atol=1e-4)
     benchmark.group = f"attention {shape}"
     benchmark.pedantic(rival, rounds=5, warmup_rounds=1)
-    record(benchmark, 7 * batch * heads * time * time * size, sgemm_gflops)
-
-
-def test_adamw(benchmark):
-    n = 5_000_000
-    weight, grad, m, v = (np.full(n, x, np.float32) for x in (1.0, 0.5, 0.0, 0.0))
-    rgz.ops.adamw(weight, grad, m, v, 1, lr=0.1, weight_decay=0.0)
-    assert weight[0] == pytest.approx(0.9) and not grad.any()
-    benchmark.pedantic(rgz.ops.adamw, (weight, grad, m, v, 2), rounds=20, warmup_rounds=2)
-    if not benchmark.disabled:
-        benchmark.extra_info["gigabytes_per_second"] = (
-            8 * 4 * n / benchmark.stats.stats.median / 1e9
-        )  # 4 read, 4 written
+    note(benchmark, f"attention {shape}", "torch", attention_flops(shape), sgemm_gflops)

@@ -11,6 +11,31 @@ from torch.nn import functional as F
 from rgz.config import ModelConfig
 
 
+def sinusoids(positions: int, channels: int) -> torch.Tensor:
+    """(positions, channels): Vaswani et al. 2017, section 3.5."""
+    angles = torch.arange(positions, dtype=torch.float64)[:, None] * torch.exp(
+        -np.log(10000.0) * torch.arange(0, channels, 2) / channels
+    )
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :channels].float()
+
+
+class TorchCache:
+    """Keys and values (B, kv_heads, capacity, head_dim) of each layer, written in place; length: tokens held."""
+
+    def __init__(self, config: ModelConfig, batch: int) -> None:
+        shape = (batch, config.kv_heads, config.max_position_embeddings, config.head_dim)
+        self.keys = [torch.empty(shape) for _ in range(config.num_hidden_layers)]
+        self.values = [torch.empty(shape) for _ in range(config.num_hidden_layers)]
+        self.length = 0
+
+    def append(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """All keys and values so far, with k and v at their end."""
+        end = self.length + k.shape[2]
+        self.keys[layer][:, :, self.length : end] = k
+        self.values[layer][:, :, self.length : end] = v
+        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+
+
 class TorchDecoder(nn.Module):
     def __init__(self, config: ModelConfig, parameters: dict[str, np.ndarray]) -> None:
         super().__init__()
@@ -18,6 +43,8 @@ class TorchDecoder(nn.Module):
         self.weights = nn.ParameterDict(
             {name.replace(".", "/"): nn.Parameter(torch.from_numpy(array.copy())) for name, array in parameters.items()}
         )
+        if config.position == "sinusoidal":
+            self.register_buffer("sinusoids", sinusoids(config.max_position_embeddings, config.hidden_size))
         if config.position == "rope":
             half = config.head_dim // 2
             angles = torch.arange(config.max_position_embeddings)[:, None] * config.rope_theta ** (
@@ -38,21 +65,25 @@ class TorchDecoder(nn.Module):
     def linear(self, x: torch.Tensor, name: str) -> torch.Tensor:
         return F.linear(x, self.get(f"{name}.weight"), self.get(f"{name}.bias"))
 
-    def rotate(self, x: torch.Tensor) -> torch.Tensor:
-        cos, sin = self.cos[: x.shape[2]], self.sin[: x.shape[2]]
+    def rotate(self, x: torch.Tensor, begin: int) -> torch.Tensor:
+        cos, sin = self.cos[begin : begin + x.shape[2]], self.sin[begin : begin + x.shape[2]]
         a, b = x.chunk(2, dim=-1)
         return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
-    def attention(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        c = self.config
+    def attention(self, x: torch.Tensor, layer: int, cache: TorchCache | None) -> torch.Tensor:
+        c, name = self.config, f"model.layers.{layer}.self_attn"
         batch, time, _ = x.shape
         q, k, v = self.linear(x, f"{name}.qkv_proj").split(
             [c.hidden_size, c.kv_heads * c.head_dim, c.kv_heads * c.head_dim], dim=-1
         )
         q, k, v = (part.view(batch, time, -1, c.head_dim).transpose(1, 2) for part in (q, k, v))
         if c.position == "rope":
-            q, k = self.rotate(q), self.rotate(k)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=c.kv_heads != c.num_attention_heads)
+            begin = cache.length if cache else 0
+            q, k = self.rotate(q, begin), self.rotate(k, begin)
+        if cache:
+            k, v = cache.append(layer, k, v)
+        causal = k.shape[2] == time  # a single token after others sees them all
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=c.kv_heads != c.num_attention_heads)
         return self.linear(y.transpose(1, 2).reshape(batch, time, c.hidden_size), f"{name}.o_proj")
 
     def mlp(self, x: torch.Tensor, name: str) -> torch.Tensor:
@@ -64,19 +95,27 @@ class TorchDecoder(nn.Module):
         x = F.relu(x) if act == "relu" else F.gelu(x, approximate="tanh" if act == "gelu_tanh" else "none")
         return self.linear(x, f"{name}.down_proj")
 
-    def forward(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        c = self.config
+    def hidden(self, ids: torch.Tensor, cache: TorchCache | None = None) -> torch.Tensor:
+        """What the output layer reads, (B, T, C). A cache takes a whole prompt first, then tokens one by one."""
+        c, begin = self.config, cache.length if cache else 0
         x = F.embedding(ids, self.get("model.embed_tokens.weight"))
-        if c.position == "learned":
-            x = x + self.get("model.embed_positions.weight")[: ids.shape[1]]
+        if c.position != "rope":
+            table = self.sinusoids if c.position == "sinusoidal" else self.get("model.embed_positions.weight")
+            x = x + table[begin : begin + ids.shape[1]]
         for i in range(c.num_hidden_layers):
             name = f"model.layers.{i}"
-            x = x + self.attention(self.norm(x, f"{name}.input_layernorm"), f"{name}.self_attn")
+            x = x + self.attention(self.norm(x, f"{name}.input_layernorm"), i, cache)
             x = x + self.mlp(self.norm(x, f"{name}.post_attention_layernorm"), f"{name}.mlp")
-        if c.final_norm:
-            x = self.norm(x, "model.norm")
-        head = self.get("model.embed_tokens.weight" if c.tie_word_embeddings else "lm_head.weight")
-        logits = F.linear(x, head, self.get("lm_head.bias"))
+        if cache:
+            cache.length += ids.shape[1]
+        return self.norm(x, "model.norm") if c.final_norm else x
+
+    def head(self, x: torch.Tensor) -> torch.Tensor:
+        name = "model.embed_tokens.weight" if self.config.tie_word_embeddings else "lm_head.weight"
+        return F.linear(x, self.get(name), self.get("lm_head.bias"))
+
+    def forward(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        logits = self.head(self.hidden(ids))
         return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
 
 

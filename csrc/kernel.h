@@ -8,13 +8,7 @@
 #include <string.h>
 
 #include "rgz.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#define RGZ_THREAD() omp_get_thread_num()
-#else
-#define RGZ_THREAD() 0
-#endif
+#include "thread.h"
 
 #ifdef _MSC_VER
 #define RGZ_INLINE static __forceinline

@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AdamW": "rgz.optim.adamw",
+    "BPETokenizer": "rgz.text",
     "ByteTokenizer": "rgz.text",
     "Callback": "rgz.train.callbacks",
     "CharTokenizer": "rgz.text",
@@ -34,6 +35,7 @@ _HOMES = {
 }
 __all__ = [
     "AdamW",
+    "BPETokenizer",
     "ByteTokenizer",
     "Callback",
     "CharTokenizer",
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
     from rgz.errors import RgzError
     from rgz.generate.model import Model
     from rgz.optim.adamw import AdamW
-    from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
+    from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
     from rgz.train.cached import train_with_cached_tokens
     from rgz.train.callbacks import Callback
     from rgz.train.early_stopping import EarlyStopping

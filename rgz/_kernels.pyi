@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Doubles = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
+Text = NDArray[np.uint32]
+Offsets = NDArray[np.int64]
 
 def isas() -> list[tuple[str, bool, bool]]: ...
 def active_isa() -> str: ...
@@ -154,3 +157,85 @@ def adamw(
     grad_scale: float,
     n_threads: int,
 ) -> None: ...
+
+# csrc/text
+
+def text_pack(texts: list[str], out: Text, documents: Offsets) -> int: ...
+def text_segment(text: str, dictionary: TextDictionary, hmm: bool) -> list[str]: ...
+def text_pieces(text: str, ends: Offsets) -> list[str]: ...
+def text_spans(spans: Offsets, first: Offsets, text: Text, documents: Offsets, length: int) -> int: ...
+def text_scratch(longest_span: int, n_threads: int) -> int: ...
+def dictionary_bytes(n_units: int, n_values: int) -> int: ...
+def dictionary_build_scratch(n_nodes: int, n_codes: int, n_units: int) -> int: ...
+def dictionary_build(
+    block: Bytes,
+    n_units: int,
+    key: Bytes,
+    codes: NDArray[np.uint16],
+    offsets: Offsets,
+    value: NDArray[np.uint16],
+    values: Doubles,
+    code: NDArray[np.uint16],
+    n_codes: int,
+    unknown: float,
+    start: Doubles,
+    trans: Doubles,
+    emit: Doubles,
+    scratch: Bytes,
+) -> int: ...
+
+class TextDictionary:
+    def __init__(self, block: Bytes) -> None: ...
+    @property
+    def key(self) -> bytes: ...
+
+def text_cut(
+    ends: Ints,
+    counts: Offsets,
+    dictionary: TextDictionary,
+    text: Text,
+    spans: Offsets,
+    hmm: bool,
+    scratch: Bytes,
+    n_threads: int,
+) -> int: ...
+
+class TextVocabulary:
+    def __init__(self, characters: Text, offsets: Offsets, slots: Ints, first_id: int, first_byte_id: int) -> None: ...
+
+def text_encode(
+    ids: Ints,
+    counts: Offsets,
+    dictionary: TextDictionary | None,
+    vocabulary: TextVocabulary,
+    text: Text,
+    spans: Offsets,
+    scratch: Bytes,
+    n_threads: int,
+) -> int: ...
+
+class TextCounter:
+    def __init__(self, n_threads: int) -> None: ...
+    def add(
+        self,
+        dictionary: TextDictionary | None,
+        text: Text,
+        spans: Offsets,
+        longest: int,
+        scratch: Bytes,
+        n_threads: int,
+    ) -> None: ...
+    def sizes(self) -> tuple[int, int]: ...
+    def items(self, characters: Text, offsets: Offsets, counts: Offsets) -> None: ...
+
+def unicode_version() -> str: ...
+def piece_ends(text: bytes, pattern: int) -> list[int]: ...
+
+class BPETrainer:
+    def __init__(self, pattern: int, n_threads: int) -> None: ...
+    def add(self, text: bytes, offsets: Offsets) -> None: ...
+    def learn(self, merges: Ints, byte_symbols: Ints, min_count: int) -> int: ...
+
+class BPEEncoder:
+    def __init__(self, pattern: int, byte_symbols: Ints, merges: Ints) -> None: ...
+    def encode(self, ids: Ints, lengths: Offsets, text: bytes, offsets: Offsets, n_threads: int) -> None: ...

@@ -4,7 +4,7 @@
 casts to repair. Meaning, shapes and sources of each kernel stand in the header of its file in csrc/kernels."""
 
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
-from libc.stdint cimport int32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "rgz.h" nogil:
     ctypedef Py_ssize_t rgz_int
@@ -641,3 +641,9 @@ def adamw(float[::1] weight, float[::1] grad, float[::1] m, float[::1] v, Py_ssi
     with nogil:
         rgz_active().adamw(&weight[0], &grad[0], &m[0], &v[0], n, n_decayed, lr, beta1, beta2, eps, weight_decay,
                            correction1, correction2, grad_scale, n_threads)
+
+
+# --- csrc/text -----------------------------------------------------------------------------------------------------
+
+include "_text.pxi"
+include "_bpe.pxi"

@@ -8,11 +8,12 @@ be left out is left alone after 不, in pairs such as 只要…就 and 连…都
 from __future__ import annotations
 
 import functools
-import importlib.util
 import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from rgz.text.dictionary import jieba_files
 
 Words = Sequence[str]
 
@@ -44,10 +45,8 @@ def is_han(word: str) -> bool:
 @functools.cache
 def _tags() -> dict[str, str]:
     """Words of one to four characters -> jieba's part of speech, its first letter; w is a verb used as a noun too."""
-    spec = importlib.util.find_spec("jieba")
-    assert spec is not None and spec.origin is not None  # a core dependency, without which no text is cut into words
     tags = {}
-    with (Path(spec.origin).parent / "dict.txt").open(encoding="utf-8") as lines:
+    with jieba_files().words.open(encoding="utf-8") as lines:
         for line in lines:
             word, count, tag = line.split(" ")
             if len(word) <= 4 and int(count) >= _LEAST_COUNT:

@@ -1,14 +1,17 @@
-"""`rgz info`: what the kernels run on here."""
+"""`rgz info`: what the kernels run on here, and how the texts of a run are written."""
 
 from __future__ import annotations
 
 import json
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
+import click
+
 import rgz
-from rgz import cpu
+from rgz import _kernels, cpu
 from rgz.cli.command import Command, Flag
 from rgz.cli.console import megabytes, result
 from rgz.cli.layout import table
@@ -16,20 +19,45 @@ from rgz.messages import tr
 
 
 def build() -> Command:
-    return Command("info", callback=info, params=[json_flag()], examples=("rgz info", "RGZ_ISA=generic rgz info"))
+    return Command(
+        "info",
+        callback=info,
+        params=[click.Argument(["run"], metavar="[RUN]", required=False), json_flag()],
+        help=tr("What the kernels run on here; with a run directory or a tokenizer file also which tokenizer it has."),
+        examples=("rgz info", "rgz info runs/my-1", "RGZ_ISA=generic rgz info"),
+    )
 
 
 def json_flag() -> Flag:
     return Flag(["--json", "as_json"], is_flag=True, help=tr("print JSON"))
 
 
-def info(as_json: bool) -> None:
+def info(run: str | None, as_json: bool) -> None:
     values = {**cpu.info(), **versions()}
+    if run is not None:
+        values["tokenizer"] = tokenizer_of(run)
     if as_json:
         result(json.dumps(values, ensure_ascii=False, indent=2))
         return
     for line in table(_rows(values)):
         result(line)
+
+
+def tokenizer_of(run: str) -> dict[str, Any]:
+    """What tells the tokenizer of a run directory, a checkpoint or a tokenizer file from others."""
+    from rgz.text import BPETokenizer, load_tokenizer
+
+    path = Path(run)
+    tokenizer = load_tokenizer(path.parent if path.name.startswith("checkpoint-") else path)
+    values: dict[str, Any] = {
+        "type": tokenizer.type,
+        "vocab_size": len(tokenizer),
+        "fingerprint": tokenizer.fingerprint,
+    }
+    if isinstance(tokenizer, BPETokenizer):
+        values |= {"pattern": tokenizer.pattern, "normalizer": tokenizer.normalizer, "merges": len(tokenizer.merges)}
+        values["unicode"] = _kernels.unicode_version()  # whose letters and numbers the pattern knows
+    return values
 
 
 def versions() -> dict[str, Any]:
@@ -61,7 +89,13 @@ def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
     memory = tr("{total}, {free} free", total=megabytes(total), free=megabytes(free)) if total and free else "?"
     others = [name for name in values["isas_compiled"] if name not in values["isas"]]
     isas = " ".join(values["isas"])
+    tokenizer = values.get("tokenizer", {})
     return [
+        *(
+            [(tr("tokenizer"), "  ".join(f"{name} {value}" for name, value in tokenizer.items() if value is not None))]
+            if tokenizer
+            else []
+        ),
         ("rgz", values["rgz"]),
         (tr("processor"), values["cpu"]),
         (tr("instruction set"), values["isa"]),

@@ -28,7 +28,7 @@ def build() -> Command:
             click.Argument(["data"], metavar="FILE...", nargs=-1, required=True),
             Flag(
                 ["--tokenizer"],
-                metavar="word|char|byte|FILE",
+                metavar="word|char|bpe|byte|FILE",
                 help=tr("a new vocabulary of this kind, or that of a file or run"),
                 shown_default="word",
             ),
@@ -39,10 +39,16 @@ def build() -> Command:
             json_flag(),
         ],
         help=tr(
-            "Shows the first documents cut into tokens, ▏ between them, then figures on all of them. "
+            "Shows the first documents cut into tokens, ▏ between them, then figures on all of them: how many "
+            "characters a token stands for, and which share of the words (with bpe: of the runs that are merged by "
+            "themselves) is one token, is written in several, or has characters written in bytes. "
             "Without --tokenizer FILE a vocabulary is made from the texts themselves. FILE - reads lines from stdin."
         ),
-        examples=("rgz tokenize my.txt", "rgz tokenize my.txt --tokenizer runs/my-1 --limit 3 --ids"),
+        examples=(
+            "rgz tokenize my.txt",
+            "rgz tokenize my.txt --tokenizer bpe -o my-tokenizer.json",
+            "rgz tokenize my.txt --tokenizer runs/my-1 --limit 3 --ids",
+        ),
     )
 
 
@@ -78,9 +84,7 @@ def tokenize(
         result(json.dumps(values))
         return
     result("")
-    for line in table(
-        [(f"{name}:", f"{v:.3f}" if isinstance(v, float) else f"{v:,}") for name, v in values.items()], gap=1
-    ):
+    for line in table([(f"{name}:", _shown(value)) for name, value in values.items()], gap=1):
         result(line)
 
 
@@ -91,23 +95,28 @@ def _pieces(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
     return [piece.replace("\n", "⏎") for piece in (*pieces, stream.flush()) if piece]
 
 
-def figures(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, float]:
-    """Counts over all texts, and the share of tokens that are single bytes of what has no entry."""
-    documents = characters = tokens = in_bytes = 0
-    used = set()
-    for text in texts:
-        ids = tokenizer.encode(text)
-        documents += 1
-        characters += len(text)
-        tokens += len(ids)
-        in_bytes += sum(128 <= i - 4 < 256 for i in ids)
-        used.update(ids)
+def figures(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, float | str]:
+    """What is printed, by name; shares are of 1."""
+    from rgz.text.coverage import coverage
+
+    found = coverage(tokenizer, texts)
+    tokens, words = max(found.tokens, 1), max(found.words, 1)
     return {
+        "tokenizer": tokenizer.type,
         "vocab_size": tokenizer.vocab_size,
-        "entries_used": len(used),
-        "documents": documents,
-        "characters": characters,
-        "tokens": tokens,
-        "characters_per_token": characters / max(tokens, 1),
-        "share_of_byte_tokens": in_bytes / max(tokens, 1),
+        "entries_used": found.entries_used,
+        "documents": found.documents,
+        "characters": found.characters,
+        "words": found.words,
+        "tokens": found.tokens,
+        "characters_per_token": found.characters / tokens,
+        "share_of_byte_tokens": found.byte_tokens / tokens,
+        "share_of_words_whole": found.words_whole / words,
+        "share_of_words_in_parts": found.words_in_parts / words,
+        "share_of_words_in_bytes": found.words_in_bytes / words,
+        "share_of_characters_in_bytes": found.characters_in_bytes / max(found.characters, 1),
     }
+
+
+def _shown(value: float | str) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value

@@ -34,7 +34,7 @@ from rgz.strict import unknown_name
 if TYPE_CHECKING:
     from rgz.text import Tokenizer
 
-TOKENIZERS = ("word", "char", "byte")
+TOKENIZERS = ("word", "char", "bpe", "byte")
 MOST_ENTRIES = 8000
 _MOST_EPOCHS = 20
 _PRESETS = ((0, "pico"), (50_000, "nano"), (5_000_000, "micro"))  # from so many characters of text
@@ -45,7 +45,7 @@ def build() -> Command:
         Flag(["--preset"], metavar="NAME", help=tr("shape of the model: {names}", names=" ".join(PRESETS))),
         Flag(
             ["--tokenizer"],
-            metavar="word|char|byte|FILE",
+            metavar="word|char|bpe|byte|FILE",
             help=tr("a new vocabulary of this kind, or that of a file or run"),
             shown_default="word",
         ),
@@ -112,12 +112,16 @@ def _shape(settings: Settings, preset: str, vocab_size: int) -> ModelConfig:
 
 def make_tokenizer(settings: Settings, texts: Texts, preset: str) -> Tokenizer:
     """Train a vocabulary on the training documents, or load one."""
-    from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
+    from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer
 
     kind = settings.others.get("tokenizer", "word")
     wanted = settings.model.get("vocab_size")
-    if kind in ("word", "char"):
-        cls = WordTokenizer if kind == "word" else CharTokenizer
+    trained: dict[str, type[WordTokenizer | CharTokenizer | BPETokenizer]] = {
+        "word": WordTokenizer,
+        "char": CharTokenizer,
+        "bpe": BPETokenizer,
+    }
+    if cls := trained.get(kind):
         size = wanted or PRESETS[preset].get("vocab_size", MOST_ENTRIES)
         # A word that is seen once cannot be learnt: it is written in characters.
         return cls.train(texts.train.texts(), vocab_size=size, min_frequency=1 if wanted else 2)

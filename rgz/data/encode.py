@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -15,7 +15,7 @@ from rgz.data.dataset import Dataset
 from rgz.data.records import shown
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.text import Tokenizer, encode_chat
+from rgz.text import Tokenizer, chat_pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,28 +58,41 @@ class TokenData:
 def encode_dataset(dataset: Dataset, tokenizer: Tokenizer, *, mask_prompts: bool = False) -> TokenData:
     """Encode every document: a text as bos + ids + eos, a dialogue as `rgz.text.encode_chat` does.
 
+    All goes through `Tokenizer.encode_stream` at once, on as many threads as there are.
+
     mask_prompts : of dialogues only the answers (each with its eos) count as targets; texts count in full.
     """
     small = tokenizer.vocab_size <= 1 << 16
     ids = array("H" if small else "i")
     counts = array("B")
-    offsets = array("q", [0])
+    offsets = array("q")
+    edges = bytearray()  # two a piece: whether it begins a document; whether it is a target, with an eos behind it
     n_characters = 0
-    for document in dataset.documents:
-        if isinstance(document, str):
-            encoded = [tokenizer.bos_id, *tokenizer.encode(document), tokenizer.eos_id]
-            mask = [0] + [1] * (len(encoded) - 1)
-            n_characters += len(document)
-        else:
-            encoded, mask = encode_chat(tokenizer, document)
-            if mask_prompts:
-                n_characters += sum(len(turn["content"]) for turn in document if turn["role"] == "assistant")
-            else:
-                n_characters += len(tokenizer.decode(encoded))
-        ids.extend(encoded)
-        offsets.append(len(ids))
+
+    def texts() -> Iterator[str]:
+        nonlocal n_characters
+        for document in dataset.documents:
+            pieces = [(document, True)] if isinstance(document, str) else chat_pieces(document)
+            for number, (text, is_target) in enumerate(pieces):
+                edges.extend((number == 0, is_target))
+                if is_target or not mask_prompts:
+                    n_characters += len(text)
+                yield text
+
+    n_pieces = 0
+    for part, bounds in tokenizer.encode_stream(texts()):
+        n, lengths = len(bounds) - 1, np.diff(bounds)
+        edge = np.frombuffer(edges[2 * n_pieces : 2 * (n_pieces + n)], np.bool_).reshape(n, 2)
+        sizes = lengths + edge.sum(axis=1)
+        starts = len(ids) + np.cumsum(sizes) - sizes
+        offsets.extend(starts[edge[:, 0]].tolist())
+        narrow = part.astype(np.uint16) if small else part
+        ids.frombytes(_framed(narrow, bounds, edge, (tokenizer.bos_id, tokenizer.eos_id)).tobytes())
         if mask_prompts:
-            counts.extend(mask)
+            is_counted = np.repeat(edge[:, 1], lengths).astype(np.uint8)
+            counts.frombytes(_framed(is_counted, bounds, edge, (0, 1)).tobytes())
+        n_pieces += n
+    offsets.append(len(ids))
     return TokenData(
         ids=np.frombuffer(ids, np.uint16) if small else np.frombuffer(ids, np.int32),
         offsets=np.frombuffer(offsets, dtype=np.int64),
@@ -87,6 +100,14 @@ def encode_dataset(dataset: Dataset, tokenizer: Tokenizer, *, mask_prompts: bool
         fingerprint=tokenizer.fingerprint,
         n_characters=n_characters,
     )
+
+
+def _framed(
+    values: NDArray[Any], bounds: NDArray[np.int64], edge: NDArray[np.bool_], frame: tuple[int, int]
+) -> NDArray[Any]:
+    """Return the values of pieces, which lie end to end, with frame[0] and frame[1] at their edges, (pieces, 2)."""
+    places = np.stack((bounds[:-1], bounds[1:]), axis=1)
+    return np.insert(values, places[edge], np.broadcast_to(frame, edge.shape)[edge])
 
 
 def token_data(documents: Any) -> TokenData:

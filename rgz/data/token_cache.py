@@ -24,7 +24,7 @@ from rgz.data.records import Document
 from rgz.data.token_file import read_token_file, write_token_file
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.text import Tokenizer
+from rgz.text import BPETokenizer, Tokenizer
 from rgz.text.load import TOKENIZERS
 from rgz.text.segment import private_cache_folder
 
@@ -92,7 +92,7 @@ class TokenCache:
 
     def _open(self, tokenizer: Tokenizer) -> bool:
         """Make the folder; tell why where there can be none."""
-        if type(tokenizer) not in TOKENIZERS.values():  # its code may change while its vocabulary stays
+        if type(tokenizer) not in (*TOKENIZERS.values(), BPETokenizer):  # its code may change while its vocabulary stays
             self._tell(tr("token cache: not for tokenizers of your own; the text is encoded for this run only"))
             return False
         if self._folder is None and (private := private_cache_folder()) is not None:

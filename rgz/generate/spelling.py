@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 
 from rgz.models.decoder import Decoder
-from rgz.text.stream import bytes_that_may_follow, unfinished
-from rgz.text.tokenizer import FIRST_BYTE_ID, FIRST_CHARACTER_ID, Tokenizer
+from rgz.text.stream import begins_text, unfinished
+from rgz.text.tokenizer import Tokenizer
 
 _LONGEST_UNFINISHED = 3  # bytes, each a token
 
 
 class Spelling:
-    """Tells the ids that must not come next: special tokens other than eos, ids without text, and bytes that would
-    spell no character. While a character is unfinished, everything but the bytes that go on with it."""
+    """Tells the ids that must not come next: special tokens other than eos, ids without text, and tokens whose bytes
+    would spell no character. While a character is unfinished, all but the tokens that go on with it."""
 
     def __init__(self, model: Decoder, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._vocab_size = model.config.vocab_size
-        between = self._bytes_only(b"")
-        between[FIRST_CHARACTER_ID : tokenizer.vocab_size] = False
-        between[tokenizer.eos_id] = False
-        self._between = np.flatnonzero(between)
+        beginning, self._going_on = _tokens_of_text(tokenizer)
+        self._between = self._all_but([*beginning, tokenizer.eos_id])
         self._inside: dict[bytes, np.ndarray] = {}
 
     def forbidden(self, ids: Sequence[int]) -> np.ndarray:
@@ -32,15 +31,27 @@ class Spelling:
         if not held:
             return self._between
         if held not in self._inside:
-            self._inside[held] = np.flatnonzero(self._bytes_only(held))
+            self._inside[held] = self._all_but([i for i, data in self._going_on if begins_text(held + data)])
         return self._inside[held]
 
     def _text_bytes(self, token: int) -> bytes:
-        is_text = FIRST_BYTE_ID <= token < self._tokenizer.vocab_size
+        is_text = 0 <= token < self._tokenizer.vocab_size and token not in self._tokenizer.special_ids
         return self._tokenizer.token_bytes(token) if is_text else b"\0"  # nothing goes on across it
 
-    def _bytes_only(self, held: bytes) -> np.ndarray:
-        """A mask over the ids, False where they are bytes that may follow."""
+    def _all_but(self, allowed: Sequence[int]) -> np.ndarray:
         mask = np.ones(self._vocab_size, bool)
-        mask[FIRST_BYTE_ID + np.frombuffer(bytes_that_may_follow(held), np.uint8).astype(int)] = False
-        return mask
+        mask[allowed] = False
+        return np.flatnonzero(mask)
+
+
+@functools.lru_cache(maxsize=2)  # walking through a vocabulary takes longer than a short answer
+def _tokens_of_text(tokenizer: Tokenizer) -> tuple[list[int], list[tuple[int, bytes]]]:
+    """The ids that may stand between characters, and with their bytes those that may go on with an unfinished one."""
+    beginning, going_on = [], []
+    for token in sorted(set(range(tokenizer.vocab_size)) - tokenizer.special_ids):
+        data = tokenizer.token_bytes(token)
+        if begins_text(data):
+            beginning.append(token)
+        elif data[0] & 0xC0 == 0x80:
+            going_on.append((token, data))
+    return beginning, going_on

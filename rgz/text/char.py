@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
-from rgz.text.tokenizer import Tokenizer, has_character_entry, ranked, refuse_one_text, room_for_entries
+from rgz.text.tokenizer import (
+    Tokenizer,
+    count_pieces,
+    covering,
+    has_character_entry,
+    ranked,
+    refuse_one_text,
+    room_for_entries,
+)
 
 
 class CharTokenizer(Tokenizer):
@@ -15,19 +22,24 @@ class CharTokenizer(Tokenizer):
     type: ClassVar[str] = "char"
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int = 8000, min_frequency: int = 1) -> Self:
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int = 8000,
+        min_frequency: int = 1,
+        character_coverage: float = 1.0,
+        n_threads: int | None = None,
+    ) -> Self:
         """Take the most frequent characters of `texts`, equals in code point order.
 
         vocab_size : the most ids, at least 260 (special tokens and bytes); else RgzError. There may be fewer.
         min_frequency : a character seen less often gets no id of its own.
+        character_coverage : the share of all non-ASCII characters of the texts, in [0, 1], for which ids are given.
         """
-        refuse_one_text(texts)
         room = room_for_entries(vocab_size)
-        counts: Counter[str] = Counter()
-        for text in texts:
-            counts.update(text)
+        counts = count_pieces(texts, None, n_threads)
         candidates = {key: count for key, count in counts.items() if has_character_entry(key)}
-        return cls("".join(ranked(candidates, room, min_frequency)))
+        return cls("".join(ranked(covering(candidates, character_coverage), room, min_frequency)))
 
 
 class ByteTokenizer(Tokenizer):
@@ -39,7 +51,14 @@ class ByteTokenizer(Tokenizer):
         super().__init__()
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int = 8000, min_frequency: int = 1) -> Self:
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int = 8000,
+        min_frequency: int = 1,
+        character_coverage: float = 1.0,
+        n_threads: int | None = None,
+    ) -> Self:
         """Return the one there is, whatever the texts; here so that the three kinds can be swapped."""
         refuse_one_text(texts)
         room_for_entries(vocab_size)

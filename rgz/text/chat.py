@@ -10,7 +10,7 @@ begins to answer is, id for id, what training showed before the answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rgz.errors import RgzError
 from rgz.messages import tr
@@ -30,13 +30,21 @@ def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[list
     Messages are {"role": "system" | "user" | "assistant", "content": text}: an optional system message, then
     questions and answers in turn, ending with an answer; else RgzError.
     """
-    check_dialogue(messages)
     ids, mask = [tokenizer.bos_id], [0]
-    for message in messages:
-        before, answer = _encode_message(tokenizer, message)
-        ids += before + answer
-        mask += [0] * len(before) + [1] * len(answer)
+    for text, is_answer in chat_pieces(messages):
+        piece = tokenizer.encode(text) + [tokenizer.eos_id] * is_answer
+        ids += piece
+        mask += [int(is_answer)] * len(piece)
     return ids, mask
+
+
+def chat_pieces(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
+    """Yield the texts of a whole dialogue that are encoded each by itself, and whether that is an answer.
+
+    An answer is followed by `</s>`. The messages are those of `encode_chat`.
+    """
+    check_dialogue(messages)
+    yield from _pieces(messages)
 
 
 def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
@@ -45,20 +53,18 @@ def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int
     if messages[-1]["role"] != "user":
         raise RgzError(tr("a prompt must end with a message of the user"))
     ids = [tokenizer.bos_id]
-    for message in messages:
-        before, answer = _encode_message(tokenizer, message)
-        ids += before + answer
+    for text, is_answer in _pieces(messages):
+        ids += tokenizer.encode(text) + [tokenizer.eos_id] * is_answer
     return ids + tokenizer.encode(ASSISTANT)
 
 
-def _encode_message(tokenizer: Tokenizer, message: Message) -> tuple[list[int], list[int]]:
-    """Return the ids that only lead on, and those that the model has to learn to say."""
-    content = tokenizer.encode(message["content"])
-    if message["role"] == "system":
-        return tokenizer.encode(SYSTEM) + content + tokenizer.encode("\n"), []
-    if message["role"] == "user":
-        return tokenizer.encode(USER) + content, []
-    return tokenizer.encode(ASSISTANT), [*content, tokenizer.eos_id]
+def _pieces(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
+    lead = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
+    for message in messages:
+        yield lead[message["role"]], False
+        yield message["content"], message["role"] == "assistant"
+        if message["role"] == "system":
+            yield "\n", False
 
 
 def check_dialogue(messages: Sequence[Message]) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from rgz.errors import RgzError
 from rgz.files import read_json
 from rgz.messages import tr
+from rgz.text.bpe import BPETokenizer
 from rgz.text.char import ByteTokenizer, CharTokenizer
+from rgz.text.dictionary import LONGEST_ENTRY
 from rgz.text.tokenizer import (
     FILE_NAME,
     FORMAT,
@@ -27,7 +29,8 @@ TOKENIZERS = {kind.type: kind for kind in _KINDS}
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     """Read a tokenizer from its file, or from the run folder that holds it.
 
-    A file that is missing, damaged or not a tokenizer of rgz is an RgzError that says which.
+    A file in the format of Hugging Face's tokenizers is read too, if it is byte-level BPE with the pieces of GPT-2
+    or Qwen2. One that is missing, damaged or of another kind is an RgzError that says which.
     """
     path = Path(path)
     path = path / FILE_NAME if path.is_dir() else path
@@ -39,6 +42,13 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         ) from error
     except ValueError as error:
         raise _no_tokenizer(path, error) from error
+    if isinstance(data, dict) and "format" not in data and "model" in data:
+        try:
+            return BPETokenizer.from_dict(data)
+        except RgzError as error:
+            raise RgzError(
+                tr("{path} is a tokenizer that rgz cannot use: {reason}", path=path, reason=error)
+            ) from error
     if reason := _what_is_wrong(data):
         raise _no_tokenizer(path, reason)
     return TOKENIZERS[data["type"]].from_dict(data)
@@ -66,12 +76,21 @@ def _what_is_wrong(data: object) -> str | None:
         return tr('"characters" must be one text of non-ASCII characters')
     if not isinstance(words, list) or not all(map(_is_word, words)):
         return tr('"words" must be a list of texts of 2 to {longest} characters', longest=LONGEST_WORD)
+    user_words = data.get("user_words", [])
+    if not isinstance(user_words, list) or not all(map(_is_user_word, user_words)) or (kind != "word" and user_words):
+        return tr('"user_words" must be a list of [word, frequency], of a tokenizer of words')
     pieces = [*characters, *words]
     if len(set(pieces)) != len(pieces):
         return tr("a character or word stands in it twice")
     if (kind != "word" and words) or (kind == "byte" and characters):
         return tr("its type {type} has no entries of that kind", type=kind)
     return None
+
+
+def _is_user_word(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str) or type(value[1]) is not int:
+        return False
+    return 1 <= len(value[0]) <= LONGEST_ENTRY and value[1] >= 0 and not LONE_SURROGATE.search(value[0])
 
 
 def _is_word(value: object) -> bool:

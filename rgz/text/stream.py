@@ -52,18 +52,13 @@ def unfinished(data: bytes) -> bytes:
     return data[_whole_length(data) :]
 
 
-def bytes_that_may_follow(held: bytes) -> bytes:
-    """Return every byte with which `held`, an unfinished character, can still become one; empty: that begin one.
-
-    Source: The Unicode Standard, table 3-7, "Well-formed UTF-8 byte sequences".
-    """
-    if not held:
-        return bytes([*range(0x80), *range(0xC2, 0xF5)])
-    low, high = 0x80, 0xC0
-    if len(held) == 1:  # no overlong forms, no surrogates, nothing above U+10FFFF
-        low = {0xE0: 0xA0, 0xF0: 0x90}.get(held[0], low)
-        high = {0xED: 0xA0, 0xF4: 0x90}.get(held[0], high)
-    return bytes(range(low, high))
+def begins_text(data: bytes) -> bool:
+    """Tell whether `data` is UTF-8 as far as it goes: whole characters, and at most the beginning of one more."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return data[-2:-1] != b"\xed" or data[-1] < 0xA0  # the decoder waits for the third byte of a surrogate
 
 
 def _whole_length(data: bytes) -> int:

@@ -11,30 +11,37 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.files import write_text_atomic
 from rgz.messages import tr
+from rgz.text.batch import batches
 from rgz.text.stream import TextStream, bytes_to_text
+from rgz.threads import resolve_threads
 
 FORMAT = "rgz-tokenizer"
 FILE_NAME = "tokenizer.json"
 SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "</s>", "<|sep|>")
 FIRST_BYTE_ID = len(SPECIAL_TOKENS)
 FIRST_CHARACTER_ID = FIRST_BYTE_ID + 256
-# Longer pieces get neither an entry nor a place in the cache: such runs of letters and digits do not recur.
-LONGEST_WORD = 24
+LONGEST_WORD = 24  # characters of an entry: longer runs of letters and digits do not recur
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # the one kind of character that a UTF-8 file cannot hold
-_MOST_CACHED_WORDS = 1 << 18
+
+Progress = Callable[[int, int], None]  # is told how many texts and how many characters are done
 
 
 class Tokenizer:
     """Text to ids and back, exactly. Use a subclass: `WordTokenizer`, `CharTokenizer`, `ByteTokenizer`.
+
+    One of your own overrides `encode_stream`: `encode`, `encode_batch` and the encoding of a dataset rest on it.
 
     characters : the non-ASCII characters with an id of their own, in id order, each once.
     words : the pieces of two characters and more with an id of their own, in id order, each once.
@@ -49,9 +56,9 @@ class Tokenizer:
         pieces = (*characters, *self.words)
         self._bytes = [name.encode() for name in SPECIAL_TOKENS] + [bytes([value]) for value in range(256)]
         self._bytes += [piece.encode("utf-8", "surrogatepass") for piece in pieces]
-        self._cache = _PieceIds({piece: FIRST_CHARACTER_ID + number for number, piece in enumerate(pieces)})
-        if len(self._cache.entries) != len(pieces):
+        if len(set(pieces)) != len(pieces):
             raise RgzError(tr("a vocabulary must hold each character and word once, some stand in it twice"))
+        self._vocabulary = _vocabulary(pieces)
 
     @property
     def vocab_size(self) -> int:
@@ -71,17 +78,58 @@ class Tokenizer:
         """Return the pieces that `encode` looks up: here the characters."""
         return text
 
+    @property
+    def _dictionary(self) -> _kernels.TextDictionary | None:
+        """What cuts a text into `pieces`; None: every character is one."""
+        return None
+
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text, never special ones. `decode` is the exact inverse."""
-        return list(chain.from_iterable(map(self._cache.__getitem__, self.pieces(text))))
+        return [i for ids, _ in self.encode_stream([text]) for i in ids.tolist()]
 
-    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        return [self.encode(text) for text in texts]
+    def encode_batch(
+        self, texts: Iterable[str], n_threads: int | None = None, progress: Progress | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the ids of all texts end to end: (ids, offsets).
+
+        ids : (T,) int32, as `encode` gives them.
+        offsets : (texts + 1,) int64; text d is ids[offsets[d] : offsets[d + 1]].
+        n_threads : as everywhere; the ids are the same for any number. progress : see `encode_stream`.
+        """
+        parts, counts = [np.empty(0, np.int32)], [np.zeros(1, np.int64)]
+        for ids, offsets in self.encode_stream(texts, n_threads, progress):
+            parts.append(ids)
+            counts.append(np.diff(offsets))
+        return np.concatenate(parts), np.cumsum(np.concatenate(counts))
+
+    def encode_stream(
+        self, texts: Iterable[str], n_threads: int | None = None, progress: Progress | None = None
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """Yield the ids of some texts after others, each time as `encode_batch` would return them.
+
+        Of `texts` no more is held at a time than some 260,000 characters, or one longer text: a corpus of any size
+        goes through as much memory. progress(texts, characters) is called after each of these portions.
+        """
+        refuse_one_text(texts)
+        n_texts = n_characters = 0
+        for batch in batches(texts):
+            parts = [np.empty(0, np.int32)]
+            for part in batch.parts(resolve_threads(n_threads)):
+                ids = np.empty(4 * len(part.text), np.int32)
+                found = _kernels.text_encode(
+                    ids, part.counts, self._dictionary, self._vocabulary, part.text, part.spans, part.scratch,
+                    part.n_threads,
+                )  # fmt: skip
+                parts.append(ids[:found].copy())
+            yield np.concatenate(parts), batch.offsets()
+            if progress:
+                n_texts, n_characters = n_texts + len(batch.texts), n_characters + batch.n_characters
+                progress(n_texts, n_characters)
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """Return the text of `ids`. Bytes that form no character, which only a model makes, become U+FFFD."""
-        first = FIRST_BYTE_ID if skip_special_tokens else 0
-        return bytes_to_text(b"".join([self.token_bytes(i) for i in ids if i >= first or i < 0]))
+        skipped = self.special_ids if skip_special_tokens else ()
+        return bytes_to_text(b"".join([self.token_bytes(i) for i in ids if i not in skipped]))
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the UTF-8 bytes that this id stands for; of a special id, those of its name."""
@@ -97,8 +145,8 @@ class Tokenizer:
 
     def stream(self, skip_special_tokens: bool = True) -> TextStream:
         """Return an object whose `push(id)` gives the characters that are complete, `flush()` the rest."""
-        first = FIRST_BYTE_ID if skip_special_tokens else 0
-        return TextStream(lambda i: b"" if 0 <= i < first else self.token_bytes(i))
+        skipped = self.special_ids if skip_special_tokens else ()
+        return TextStream(lambda i: b"" if i in skipped else self.token_bytes(i))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -130,35 +178,55 @@ class Tokenizer:
             raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=error.strerror or error)) from error
 
 
-class _PieceIds(dict[str, tuple[int, ...]]):
-    """The ids of every piece met so far; a missing one is looked up by entry, then character, then byte."""
+def _vocabulary(pieces: Sequence[str]) -> _kernels.TextVocabulary:
+    """Return the table in which `csrc/text` looks pieces up."""
+    characters = np.frombuffer("".join(pieces).encode("utf-32-le", "surrogatepass"), "<u4").astype(np.uint32)
+    offsets = np.cumsum(np.fromiter(map(len, ("", *pieces)), np.int64, len(pieces) + 1))
+    slots = np.empty(1 << (2 * len(pieces) + 1).bit_length(), np.int32)
+    return _kernels.TextVocabulary(characters, offsets, slots, FIRST_CHARACTER_ID, FIRST_BYTE_ID)
 
-    def __init__(self, entries: dict[str, int]) -> None:
-        super().__init__()
-        self.entries = entries
 
-    def __missing__(self, piece: str) -> tuple[int, ...]:
-        entries = self.entries
-        if piece in entries:
-            ids = [entries[piece]]
-        else:
-            ids = []
-            for character in piece:
-                if character in entries:
-                    ids.append(entries[character])
-                else:
-                    ids.extend(FIRST_BYTE_ID + byte for byte in character.encode("utf-8", "surrogatepass"))
-        if len(piece) <= LONGEST_WORD:
-            if len(self) >= _MOST_CACHED_WORDS:
-                self.clear()
-            self[piece] = tuple(ids)
-        return tuple(ids)
+def count_pieces(
+    texts: Iterable[str], dictionary: _kernels.TextDictionary | None, n_threads: int | None = None
+) -> dict[str, int]:
+    """Return how often each word of all texts occurs, or each character if there is no dictionary.
+
+    A word of more than LONGEST_WORD characters is counted as its characters.
+    """
+    refuse_one_text(texts)
+    threads = resolve_threads(n_threads)
+    counter = _kernels.TextCounter(threads)
+    for batch in batches(texts):
+        for part in batch.parts(threads):
+            counter.add(dictionary, part.text, part.spans, LONGEST_WORD, part.scratch, part.n_threads)
+    n_pieces, n_characters = counter.sizes()
+    characters = np.empty(n_characters, np.uint32)
+    offsets, counts = np.empty(n_pieces + 1, np.int64), np.empty(n_pieces, np.int64)
+    counter.items(characters, offsets, counts)
+    text = characters.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    pieces = _kernels.text_pieces(text, offsets[1:])
+    return dict(zip(pieces, counts.tolist(), strict=True))
 
 
 def ranked(counts: Mapping[str, int], room: int, min_frequency: int) -> list[str]:
     """Return the `room` most frequent keys, the order of equals by text: the same on every machine."""
     frequent = [(-count, piece) for piece, count in counts.items() if count >= min_frequency]
     return [piece for _, piece in sorted(frequent)[: max(room, 0)]]
+
+
+def covering(counts: Mapping[str, int], share: float) -> dict[str, int]:
+    """Return the fewest keys, the most frequent ones, that make up `share` of all counts; RgzError if not in [0, 1]."""
+    if not 0.0 <= share <= 1.0:
+        raise RgzError(tr("character_coverage must be in [0, 1], got {share}", share=share))
+    wanted = share * sum(counts.values())
+    covered: dict[str, int] = {}
+    reached = 0
+    for key in ranked(counts, len(counts), min_frequency=1):
+        if reached >= wanted:
+            break
+        covered[key] = counts[key]
+        reached += counts[key]
+    return covered
 
 
 def has_character_entry(character: str) -> bool:

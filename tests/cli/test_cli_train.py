@@ -241,6 +241,19 @@ def test_the_vocabulary_comes_from_the_training_documents_only(rgz, texts, tmp_p
     assert ("太" in saved["characters"]) == (kind != "byte")
 
 
+def test_a_model_of_merged_bytes_is_trained_taught_and_asked(rgz, texts, dialogues, tmp_path):
+    flags = [*TINY, "--max-steps", 2, "--tokenizer", "bpe", "--vocab-size", 300]
+    assert rgz("train", texts, "-o", tmp_path / "run", *flags).exit_code == 0
+    saved = json.loads((tmp_path / "run" / "tokenizer.json").read_text(encoding="utf-8"))
+    assert saved["model"]["type"] == "BPE" and len(saved["model"]["merges"]) == 40
+    taught = rgz("sft", dialogues, "--from", tmp_path / "run", "-o", tmp_path / "chat", "--max-steps", 2)
+    assert taught.exit_code == 0, taught.stderr
+    for command in (["generate", "--prompt", "太阳"], ["generate", "--prompt", "太阳", "--num-beams", 2]):
+        result = rgz(command[0], tmp_path / "run", *command[1:], "--max-new-tokens", 9)
+        assert result.exit_code == 0 and result.stdout.strip() and "\ufffd" not in result.stdout
+    assert rgz("chat", tmp_path / "chat", input="你好\n").exit_code == 0
+
+
 def test_a_vocabulary_can_be_that_of_another_run(rgz, trained, texts, tmp_path):
     flags = [*TINY, "--max-steps", 1, "--tokenizer", trained]
     assert rgz("train", texts, "-o", tmp_path / "run", *flags).exit_code == 0

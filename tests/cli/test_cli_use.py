@@ -141,7 +141,29 @@ def test_what_has_no_entry_is_shown_as_text_and_counted_as_bytes(rgz, trained, t
     file.write_text("魑魅\n", encoding="utf-8")
     result = rgz("tokenize", file, "--tokenizer", trained)
     assert result.stdout.splitlines()[0] == "魑▏魅"
-    assert "share_of_byte_tokens: 1.000" in result.stdout
+    figures = dict(line.split() for line in result.stdout.splitlines()[2:])
+    assert figures["share_of_byte_tokens:"] == figures["share_of_words_in_bytes:"] == "1.000"
+    assert figures["tokenizer:"] == "char" and figures["words:"] == "2"
+
+
+@pytest.mark.parametrize("kind", ["word", "char", "bpe", "byte"])
+def test_tokenize_tells_what_the_words_are_written_in(rgz, texts, tmp_path, kind):
+    values = json.loads(rgz("tokenize", texts, "--tokenizer", kind, "-o", tmp_path / "t.json", "--json").stdout)
+    shares = [values[f"share_of_words_{how}"] for how in ("whole", "in_parts", "in_bytes")]
+    assert sum(shares) == pytest.approx(1) and values["tokenizer"] == kind
+    assert values["characters_per_token"] == values["characters"] / values["tokens"]
+    assert (
+        (values["share_of_words_in_bytes"] > 0.5) == (values["share_of_characters_in_bytes"] > 0.5) == (kind == "byte")
+    )
+    told = rgz("info", tmp_path / "t.json").stdout.splitlines()[0]
+    assert told.startswith(f"tokenizer        type {kind}  vocab_size {values['vocab_size']}")
+
+
+def test_info_names_the_tokenizer_of_a_run_or_checkpoint(rgz, trained):
+    expected = {"type": "char", "fingerprint": load_tokenizer(trained).fingerprint}
+    for folder in (trained, next(trained.glob("checkpoint-*"))):
+        assert json.loads(rgz("info", folder, "--json").stdout)["tokenizer"].items() >= expected.items()
+    assert "tokenizer" not in json.loads(rgz("info", "--json").stdout)
 
 
 def test_info_tells_what_the_kernels_run_on(rgz):

@@ -35,6 +35,7 @@ SLIPS = [
     ("train plain.txt --preset nanoo", 1, ["did you mean 'nano'"]),
     ("train plain.txt --tokenizer wrod", 1, ["did you mean 'word'"]),
     ("train plain.txt --tokenizer missing.json", 1, ["missing.json"]),
+    ("train plain.txt --tokenizer bep", 1, ["did you mean 'bpe'"]),
     ("train plain.txt --learning-rate -1", 1, ["learning_rate must be > 0"]),
     ("train plain.txt --lr-scheduler-type cosin", 1, ["did you mean 'cosine'"]),
     ("train plain.txt --max-length 300", 1, ["max_position_embeddings", "300"]),
@@ -69,7 +70,8 @@ SLIPS = [
     ("generate . --temperature -1", 1, ["temperature must be 0, >= 0.001"]),
     ("generate . --num-beams 0", 2, ["--num-beams: must be an integer >= 1, got '0'"]),
     ("tokenize plain.txt --vocab-size 1e3", 2, ["--vocab-size: must be an integer >= 260, got '1e3'"]),
-    ("info now", 2, ["too many arguments: now"]),
+    ("info now then", 2, ["too many arguments: then"]),
+    ("info now", 1, ["cannot read the tokenizer now"]),
     ("--vresion", 2, ["did you mean '--version'"]),
 ]
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgz.data import Dataset, TokenData, encode_dataset, require_dialogue
 from rgz.errors import RgzError
-from rgz.text import ByteTokenizer, CharTokenizer
+from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, WordTokenizer, encode_chat
 
 CHAT = [
     {"role": "user", "content": "你好"},
@@ -52,6 +52,83 @@ def test_a_large_vocabulary_gets_wider_ids():
     data = encode_dataset(Dataset([chr(0x20000 + 65_299)]), tokenizer)
     assert data.ids.dtype == np.int32
     assert data.ids.tolist() == [1, 260 + 65_299, 2]
+
+
+def one_by_one(documents, tokenizer):
+    """(ids, mask) of every document by itself, in Python's lists."""
+    for document in documents:
+        if isinstance(document, str):
+            ids = [tokenizer.bos_id, *tokenizer.encode(document), tokenizer.eos_id]
+            yield ids, [0] + [1] * (len(ids) - 1)
+        else:
+            yield encode_chat(tokenizer, document)
+
+
+def characters_of(documents, mask_prompts):
+    for document in documents:
+        if isinstance(document, str):
+            yield len(document)
+        elif mask_prompts:
+            yield sum(len(turn["content"]) for turn in document if turn["role"] == "assistant")
+        else:
+            ids, _ = encode_chat(TOKENIZER, document)
+            yield len(TOKENIZER.decode(ids))
+
+
+def check_all(documents, tokenizer, mask_prompts):
+    data = encode_dataset(Dataset(documents), tokenizer, mask_prompts=mask_prompts)
+    expected = list(one_by_one(documents, tokenizer))
+    assert data.ids.tolist() == [i for ids, _ in expected for i in ids]
+    assert data.offsets.tolist() == np.cumsum([0, *(len(ids) for ids, _ in expected)]).tolist()
+    if mask_prompts:
+        assert data.mask.tolist() == [m for _, mask in expected for m in mask]
+    assert data.n_characters == sum(characters_of(documents, mask_prompts))
+
+
+CORPUS = ["太阳从东方升起，人民在学习人工智能。", "It's what we'll learn: 12 e\u0301 café\n\n"]
+BPE = BPETokenizer.train(CORPUS, 330)
+KINDS = [
+    TOKENIZER,
+    CharTokenizer.train(CORPUS),
+    WordTokenizer.train(CORPUS),
+    BPE,
+    BPETokenizer(BPE.vocab, BPE.merges, normalizer="NFC"),
+    CharTokenizer("".join(map(chr, range(0x20000, 0x20000 + 65_300)))),
+]
+texts = st.text(max_size=20) | st.text("太阳从东方学习人工智能e\u0301 \n\ud800😀a1用户助手：", max_size=20)
+contents = texts.filter(str.strip)
+
+
+@st.composite
+def dialogues(draw):
+    turns = [
+        {"role": role, "content": draw(contents)}
+        for _ in range(draw(st.integers(1, 3)))
+        for role in ("user", "assistant")
+    ]
+    return [{"role": "system", "content": draw(contents)}, *turns] if draw(st.booleans()) else turns
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(texts | dialogues(), max_size=6), st.sampled_from(KINDS), st.booleans())
+def test_a_corpus_is_encoded_like_its_documents(documents, tokenizer, mask_prompts):
+    check_all(documents, tokenizer, mask_prompts)
+
+
+@pytest.mark.parametrize("n_threads", ["1", "2", "3"])
+@pytest.mark.parametrize("tokenizer", KINDS[:5], ids=["byte", "char", "word", "bpe", "bpe after NFC"])
+def test_a_corpus_of_several_portions_is_encoded_like_its_documents(monkeypatch, tokenizer, n_threads):
+    monkeypatch.setenv("RGZ_NUM_THREADS", n_threads)
+    system = {"role": "system", "content": "要礼貌。" * 300}
+    documents = ["", *CORPUS, "太阳" * 3000, CHAT, [system, *CHAT * 150], "学习，" * 30_000, ""] * 4
+    portions = list(tokenizer.encode_stream(document for document in documents if isinstance(document, str)))
+    assert len(portions) > 1
+    check_all(documents, tokenizer, mask_prompts=True)
+
+
+def test_a_dialogue_without_an_answer_is_refused():
+    with pytest.raises(RgzError, match="must end with an answer"):
+        encode_dataset(Dataset(["文", CHAT, CHAT[:1]]), TOKENIZER)
 
 
 def test_targets_are_counted_without_the_first_of_a_document_even_if_it_is_marked():

@@ -7,7 +7,7 @@ import pytest
 
 import rgz
 from rgz.generate.spelling import Spelling
-from rgz.text.stream import bytes_that_may_follow, unfinished
+from rgz.text.stream import begins_text, unfinished
 
 
 def build(tokenizer):
@@ -29,15 +29,16 @@ def begins_a_character(data: bytes) -> bool:
     return False
 
 
-def test_the_bytes_that_may_follow_are_those_that_python_can_decode():
-    assert bytes_that_may_follow(b"") == bytes(b for b in range(256) if begins_a_character(bytes([b])))
-    leads = [bytes([b]) for b in range(0xC2, 0xF5)]
-    seconds = [lead + bytes([b]) for lead in leads if lead[0] >= 0xE0 for b in bytes_that_may_follow(lead)[::7]]
-    thirds = [held + bytes([b]) for held in seconds if held[0] >= 0xF0 for b in bytes_that_may_follow(held)[::13]]
-    for held in (*leads, *seconds, *thirds):
-        assert unfinished("好".encode() + held) == held
-        expected = bytes(b for b in range(256) if begins_a_character(held + bytes([b])))
-        assert bytes_that_may_follow(held) == expected, held
+def test_what_begins_a_text_is_what_python_can_decode_with_more():
+    leads = [bytes([b]) for b in range(256) if begins_text(bytes([b]))]
+    assert leads == [bytes([b]) for b in range(256) if begins_a_character(bytes([b]))]
+    held = [lead for lead in leads if lead[0] >= 0xC2]
+    while held:
+        longer = [h + bytes([b]) for h in held for b in range(256)]
+        for data in longer:
+            assert begins_text(data) == begins_text("好".encode() + data) == begins_a_character(data), data
+        held = [data for data in longer if begins_text(data) and unfinished(data) == data]
+        held = held[:: 1 + len(held) // 12]
 
 
 def test_between_characters_everything_with_text_and_the_end_may_come():
@@ -76,3 +77,20 @@ def test_beam_search_refuses_what_it_would_not_use(name):
     tokenizer = rgz.ByteTokenizer()
     with pytest.raises(rgz.RgzError, match=f"leave {name} out"):
         build(tokenizer).generate(tokenizer, "春", num_beams=2, **{name: 1})
+
+
+def test_tokens_that_hold_parts_of_characters_come_where_they_fit():
+    first, second, third = "好".encode()[:1], "好".encode()[1:2], "好".encode()[2:]
+    merges = [(first, second), (second, third), (third, first), (third, b"a")]
+    vocab = {**rgz.BPETokenizer.train([]).vocab, **{left + right: 260 + n for n, (left, right) in enumerate(merges)}}
+    tokenizer = rgz.BPETokenizer(vocab, merges)
+    spelling = Spelling(build(tokenizer), tokenizer)
+
+    def allowed(*ids):
+        return {i for i in set(range(260, 264)) - set(spelling.forbidden([4 + ord("a"), *ids]).tolist())}
+
+    assert allowed() == {260}  # 好 begins with it; the others begin inside a character
+    assert allowed(4 + first[0]) == {261}
+    assert allowed(260) == {262, 263} == allowed(4 + first[0], 4 + second[0])
+    assert allowed(260, 262) == {261}
+    assert allowed(260, 263) == {260}

@@ -4,6 +4,7 @@ import pytest
 
 from rgz.errors import RgzError
 from rgz.text import (
+    BPETokenizer,
     ByteTokenizer,
     CharTokenizer,
     WordTokenizer,
@@ -27,7 +28,12 @@ def system(text):
 
 
 TWO_TURNS = [user("你好"), assistant("您好！"), user("再见"), assistant("慢走。")]
-TOKENIZERS = [ByteTokenizer(), CharTokenizer.train(["你好"]), WordTokenizer.train(["用户助手你好再见慢走"])]
+TOKENIZERS = [
+    ByteTokenizer(),
+    CharTokenizer.train(["你好"]),
+    WordTokenizer.train(["用户助手你好再见慢走"]),
+    BPETokenizer.train(["用户：你好\n助手：您好！再见慢走。"] * 2),
+]
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda t: t.type)

@@ -1,175 +1,159 @@
-"""Cutting equals jieba's without HMM, is silent, and keeps its cache in a private folder or does without."""
+"""Cutting equals jieba's, with and without its hidden Markov model, for any text and any number of threads."""
 
-import logging
-import os
-import stat
-import subprocess
-import sys
-import warnings
-from pathlib import Path
+import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jieba_oracle import jieba_tokenizer
 
-from rgz.text import segment as module
-from rgz.text.segment import cache_folder, private_cache_folder, segment
+from rgz import _kernels
+from rgz.text import segment
+from rgz.text.segment import Segmenter, default_segmenter
 
-posix = pytest.mark.skipif(os.name != "posix", reason="file modes are a POSIX matter")
-ROOT = str(Path(module.__file__).parents[2])
+TEXTS = [
+    "",
+    "太阳从东方升起，人民在学习人工智能。",
+    "研究生命的起源，南京市长江大桥",
+    "我来到北京清华大学，小明硕士毕业于中国科学院计算所，后在日本京都大学深造",
+    "他来到了网易杭研大厦。李小福是创新办主任也是云计算方面的专家",
+    "AT&T和C++程序员去看B超，穿T恤 iPhone15-Pro v1.2.3 100%",
+    "中a1.5%b文..--_1.x杭研3.%9",
+    "a,b\r\n\r\nc\n\rd\t　e",
+    "\ud800中\x00国\u2028人\x85𠀀龦鿕鿖㐀",
+    "㐀𠀀𪚥𫝀𰀀龥鿕㵑",
+    "曌皛𠮷鿕鿔囍龗靐齉爩纞",
+]
 
 
 @pytest.fixture(scope="module")
-def jieba_cut():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import jieba
-    jieba.setLogLevel(logging.CRITICAL)
-    tokenizer = jieba.Tokenizer()
-    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
-    tokenizer.initialized = True  # without its cache in the shared temp folder
-    return lambda text: list(tokenizer.cut(text, HMM=False))
+def jieba():
+    return jieba_tokenizer()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "太阳从东方升起，人民在学习人工智能。",
-        "研究生命的起源，南京市长江大桥",
-        "AT&T和C++程序员去看B超，穿T恤 iPhone15-Pro v1.2.3 100%",
-        "a,b\r\n\r\nc\n\rd\t　e",
-        "\ud800中\x00国\u2028人\x85𠀀龦鿕鿖㐀",
-    ],
-)
-def test_words_are_those_of_jieba(jieba_cut, text):
-    assert segment(text) == jieba_cut(text)
-    assert "".join(segment(text)) == text
+def cut(tokenizer, text, hmm):
+    return list(tokenizer.cut(text, HMM=hmm))
 
 
-def test_words_are_those_of_jieba_on_any_text(jieba_cut):
-    characters = st.sampled_from("一中国人民大学生活动物理解放心a1B-.#%+_ \r\n\t，C龦鿖㐀𠀀é\ud800\x00")
+@pytest.mark.parametrize("hmm", [False, True])
+@pytest.mark.parametrize("text", TEXTS)
+def test_words_are_those_of_jieba(jieba, text, hmm):
+    assert segment(text, hmm) == cut(jieba, text, hmm)
+    assert "".join(segment(text, hmm)) == text
 
-    @settings(max_examples=400, deadline=None)
-    @given(st.text(characters, max_size=16))
+
+@pytest.mark.parametrize("hmm", [False, True])
+def test_words_are_those_of_jieba_on_any_text(jieba, hmm):
+    usual = st.sampled_from("一中国人民大学生活动物理解放心杭研曌鼗a1B-.#%+_ \r\n\t，C龦鿖㐀𠀀é😀\ud800\x00")
+    character = usual | st.characters() | st.integers(0x4E00, 0x9FFF).map(chr) | st.integers(0x20000, 0x323AF).map(chr)
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.text(character, max_size=24))
     def check(text):
-        assert segment(text) == jieba_cut(text)
+        assert segment(text, hmm) == cut(jieba, text, hmm)
 
     check()
 
 
-def run_python(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env={**os.environ, "PYTHONPATH": ROOT, **environment},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-    )
+def random_texts(jieba, n, longest):
+    rng = random.Random(20240607)
+    words = sorted(jieba.FREQ)
+    signs = ["，", "\r\n", " ", "。", "3.14%", "C++", "😀", "𠮷", "\x00", "\ud83d"]
+    return [
+        "".join(rng.choice(words if rng.random() < 0.7 else signs) for _ in range(rng.randrange(longest)))
+        for _ in range(n)
+    ]
 
 
-CUT = "from rgz.text.segment import segment; print('|'.join(segment('人工智能学习')))"
+@pytest.mark.parametrize("hmm", [False, True])
+def test_words_are_those_of_jieba_on_texts_of_its_words(jieba, hmm):
+    for text in random_texts(jieba, 600, 20):
+        assert segment(text, hmm) == cut(jieba, text, hmm)
 
 
-def test_the_first_use_is_silent_and_leaves_a_private_cache(tmp_path):
-    done = run_python(CUT, XDG_CACHE_HOME=str(tmp_path / "cache"), PYTHONIOENCODING="utf-8")
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "人工智能|学习", "")
-    folder = tmp_path / "cache" / "rgz"
-    assert len(list(folder.iterdir())) == 1
-    if os.name == "posix":
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+@pytest.mark.parametrize("hmm", [False, True])
+def test_texts_longer_than_a_span_and_a_batch_are_cut_the_same(jieba, hmm):
+    long = "".join(random_texts(jieba, 800, 20))
+    unbroken = "中国人民大学生活动物理解放心" * 3000  # a run that no boundary divides
+    for text in (long, unbroken, "\r\n" * 10_000, "a" * 20_000):
+        expected = cut(jieba, text, hmm)
+        assert segment(text, hmm) == expected
+        assert Segmenter().segment_batch(["前", text, "", "后"], hmm) == [["前"], expected, [], ["后"]]
 
 
-def test_importing_the_tokenizers_loads_neither_jieba_nor_its_dictionary():
-    code = "import sys, rgz.text; print('jieba' in sys.modules, sys.modules['rgz.text.segment']._dictionary)"
-    done = run_python(code)
-    assert done.stdout.split() == ["False", "None"], done.stderr
+def test_a_text_many_times_a_batch_is_cut_in_parts():
+    text = "学习，" * 300_000
+    assert segment(text) == ["学习", "，"] * 300_000
+    [words] = Segmenter().segment_batch([text])
+    assert words == ["学习", "，"] * 300_000
 
 
-def test_words_are_cut_where_no_cache_can_be_kept(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    done = run_python(CUT, XDG_CACHE_HOME=str(tmp_path / "file"), PYTHONIOENCODING="utf-8")
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "人工智能|学习", "")
+@pytest.mark.parametrize("hmm", [False, True])
+def test_batches_and_threads_change_nothing(jieba, hmm):
+    texts = random_texts(jieba, 3000, 40)
+    alone = [segment(text, hmm) for text in texts]
+    results = [Segmenter().word_ends(iter(texts), hmm, n_threads=n) for n in (1, 2, 3)]
+    for ends, offsets in results:
+        np.testing.assert_array_equal(ends, results[0][0])
+        np.testing.assert_array_equal(offsets, results[0][1])
+    ends, offsets = results[0]
+    assert ends.dtype == np.int32 and len(offsets) == len(texts) + 1
+    for words, first, last in zip(alone, offsets, offsets[1:], strict=False):
+        assert ends[first:last].tolist() == np.cumsum([len(word) for word in words]).tolist()
+    assert Segmenter().segment_batch(texts, hmm, n_threads=2) == alone
 
 
-@pytest.fixture
-def small_dictionary(monkeypatch, tmp_path):
-    source = tmp_path / "dict.txt"
-    source.write_text("学习 5 v\n学 2 v\n人工智能 3 n\n", encoding="utf-8")
-    monkeypatch.setattr(module, "_dictionary_file", lambda: source)
-    monkeypatch.setattr(module, "_dictionary", None)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return source
+def test_no_texts_have_no_words():
+    assert Segmenter().segment_batch([]) == []
+    ends, offsets = Segmenter().word_ends([])
+    assert (len(ends), offsets.tolist()) == (0, [0])
 
 
-def load_anew(monkeypatch):
-    monkeypatch.setattr(module, "_dictionary", None)
-    return module._load().log_probability
+def test_what_is_no_text_is_refused():
+    with pytest.raises(TypeError, match="text"):
+        segment(b"bytes")
+    with pytest.raises(TypeError, match="texts must be str, got bytes at 1"):
+        Segmenter().segment_batch(["a", b"bytes"])
 
 
-def test_the_cache_is_used_the_second_time(small_dictionary, monkeypatch):
-    first = load_anew(monkeypatch)
-    monkeypatch.setattr(module, "_parse", None)
-    assert load_anew(monkeypatch) == first
+# ---- the binding refuses what would leave the arrays
 
 
-def test_prefixes_of_words_are_known_as_no_words(small_dictionary, monkeypatch):
-    table = load_anew(monkeypatch)
-    assert {word for word, value in table.items() if value == 0} == {"人", "人工", "人工智"}
+def good():
+    text = np.array([0x5B66, 0x4E60, 10], np.uint32)
+    return {
+        "ends": np.zeros(3, np.int32),
+        "counts": np.zeros(1, np.int64),
+        "dictionary": default_segmenter().dictionary,
+        "text": text,
+        "spans": np.array([0, 3]),
+        "hmm": False,
+        "scratch": np.zeros(_kernels.text_scratch(3, 2), np.uint8),
+        "n_threads": 2,
+    }
 
 
-def test_of_equally_probable_cuts_the_longer_first_word_wins_as_in_jieba(small_dictionary, monkeypatch):
-    small_dictionary.write_text("甲乙 4 n\n丙 4 n\n甲 4 n\n乙丙 4 n\n", encoding="utf-8")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import jieba
-    oracle = jieba.Tokenizer()
-    oracle.FREQ, oracle.total = oracle.gen_pfdict(small_dictionary.open("rb"))
-    oracle.initialized = True
-    assert segment("甲乙丙") == list(oracle.cut("甲乙丙", HMM=False)) == ["甲乙", "丙"]
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"ends": np.zeros(2, np.int32)}, "length of ends must be at least 3, got 2"),
+        ({"counts": np.zeros(2, np.int64)}, "length of counts must be 1, got 2"),
+        ({"spans": np.array([0, 4])}, "last of spans must be 3, got 4"),
+        ({"spans": np.array([0, 5, 3]), "counts": np.zeros(2, np.int64)}, "spans must rise .*, got 5, 3 at 1"),
+        ({"spans": np.array([], np.int64)}, "length of spans must be at least 1, got 0"),
+        ({"scratch": np.zeros(64, np.uint8)}, "length of scratch must be at least 128, got 64"),
+        ({"n_threads": 0}, r"n_threads must be in \[1, 1024\], got 0"),
+    ],
+)
+def test_wrong_arrays_are_refused(changed, reason):
+    assert _kernels.text_cut(**good()) == 2
+    with pytest.raises(ValueError, match=reason):
+        _kernels.text_cut(**(good() | changed))
 
 
-@pytest.mark.parametrize("damage", [b"", b"x" * 20, b"x" * 200])
-def test_a_damaged_cache_is_rebuilt(small_dictionary, monkeypatch, damage):
-    first = load_anew(monkeypatch)
-    [cache] = private_cache_folder().iterdir()
-    whole = cache.read_bytes()
-    cache.write_bytes(damage)
-    assert load_anew(monkeypatch) == first
-    assert cache.read_bytes() == whole
-
-
-def test_another_dictionary_gets_another_cache(small_dictionary, monkeypatch):
-    load_anew(monkeypatch)
-    small_dictionary.write_text("太阳 7 n\n", encoding="utf-8")
-    assert "太阳" in load_anew(monkeypatch)
-
-
-@posix
-def test_an_existing_cache_folder_is_made_private(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "rgz").mkdir(mode=0o777)
-    (tmp_path / "rgz").chmod(0o777)
-    assert private_cache_folder() == tmp_path / "rgz"
-    assert stat.S_IMODE((tmp_path / "rgz").stat().st_mode) == 0o700
-
-
-@posix
-def test_a_cache_folder_of_somebody_else_is_not_used(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(module.os, "geteuid", lambda: os.getuid() + 1)
-    assert private_cache_folder() is None
-
-
-@posix
-def test_a_cache_folder_that_is_a_link_is_not_used(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "rgz").symlink_to(tmp_path / "elsewhere")
-    assert private_cache_folder() is None
-
-
-def test_a_relative_cache_home_is_ignored_as_the_xdg_standard_demands(monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache_folder().is_absolute()
+def test_a_block_that_is_no_dictionary_is_refused():
+    with pytest.raises(ValueError, match="the block must be one that dictionary_build has filled"):
+        _kernels.TextDictionary(np.zeros(10_000_000, np.uint8))
+    with pytest.raises(ValueError, match="the block must be one"):
+        _kernels.TextDictionary(np.zeros(16, np.uint8))

@@ -1,12 +1,16 @@
 """Streaming: whole characters only, and together exactly what decoding at once gives."""
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rgz.text import ByteTokenizer, WordTokenizer
+from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, WordTokenizer
 
 BYTES = ByteTokenizer()
 WORDS = WordTokenizer.train(["人工智能，学习。"])
+# 学 and 习 begin alike: there are tokens of parts of characters
+MERGED = BPETokenizer.train(["学习字宇孥孧 of a 😀😁"] * 3 + ["习学字"], vocab_size=300)
+ALL = [BYTES, WORDS, MERGED, CharTokenizer.train(["学习"])]
 
 
 def as_ids(data):
@@ -71,3 +75,33 @@ def test_no_piece_of_any_text_holds_a_broken_character(text):
 def test_bytes_without_surrogates_decode_as_pythons_replacement_does(data):
     if not any(data[i] == 0xED and data[i + 1] >= 0xA0 for i in range(len(data) - 1)):
         assert BYTES.decode(as_ids(data)) == data.decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("tokenizer", ALL, ids=lambda t: t.type)
+def test_every_tokenizer_streams_whole_characters_that_join_to_the_text(tokenizer):
+    @settings(max_examples=200, deadline=None)
+    @given(st.text(st.characters(), max_size=12) | st.text("学习字宇孥 a😀\ud800\r\n", max_size=20))
+    def check(text):
+        stream, ids = tokenizer.stream(), tokenizer.encode(text)
+        pieces = list(map(stream.push, ids))
+        assert "".join(pieces) == text and stream.flush() == ""
+        assert "\ufffd" in text or not any("\ufffd" in piece for piece in pieces)
+
+    check()
+
+
+@pytest.mark.parametrize("tokenizer", ALL, ids=lambda t: t.type)
+def test_every_tokenizer_streams_any_ids_as_it_decodes_them(tokenizer):
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.integers(0, tokenizer.vocab_size - 1), max_size=20))
+    def check(ids):
+        stream = tokenizer.stream()
+        assert "".join([*map(stream.push, ids), stream.flush()]) == tokenizer.decode(ids)
+
+    check()
+
+
+def test_a_stream_of_merged_bytes_holds_back_what_is_no_character_yet():
+    token = next(i for i in range(260, MERGED.vocab_size) if len(MERGED.token_bytes(i)) == 2)
+    stream = MERGED.stream()
+    assert stream.push(token) == "" and stream.flush() == "\ufffd"

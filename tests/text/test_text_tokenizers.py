@@ -1,15 +1,23 @@
 """Tokenizers give back any text exactly, take the vocabulary that the counts say, and survive their file."""
 
 import json
+import random
+import subprocess
+import sys
+import tracemalloc
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jieba_oracle import ids_of, jieba_tokenizer
 
 from rgz.errors import RgzError
-from rgz.text import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer, load_tokenizer
+from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer, load_tokenizer, segment
+from rgz.text.segment import default_segmenter
+from rgz.text.tokenizer import count_pieces
 
 CORPUS = [
     "太阳从东方升起，人民在学习人工智能。",
@@ -35,8 +43,15 @@ TOKENIZERS = {
     "word without words": WordTokenizer.train(CORPUS, vocab_size=265),
     "char": CharTokenizer.train(CORPUS),
     "byte": ByteTokenizer(),
+    "bpe": BPETokenizer.train(CORPUS, vocab_size=320),
+    "bpe in the pieces of gpt2": BPETokenizer.train(CORPUS, vocab_size=320, pattern="gpt2"),
 }
 any_text = st.text(st.characters(), max_size=40) | st.text("太阳人工智能学习的a1 \r\n\ud800😀", max_size=40)
+
+
+@pytest.fixture(scope="module")
+def jieba():
+    return jieba_tokenizer()
 
 
 @pytest.fixture(params=list(TOKENIZERS))
@@ -44,9 +59,10 @@ def tokenizer(request):
     return TOKENIZERS[request.param]
 
 
-@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, ByteTokenizer])
+@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, ByteTokenizer, BPETokenizer])
 def test_all_kinds_are_trained_alike_and_not_on_one_text(kind):
-    assert isinstance(kind.train(iter(CORPUS), vocab_size=300, min_frequency=2), kind)
+    options = {} if kind is BPETokenizer else {"character_coverage": 0.9}
+    assert isinstance(kind.train(iter(CORPUS), vocab_size=300, min_frequency=2, n_threads=2, **options), kind)
     with pytest.raises(RgzError, match=r"trained on a list of texts, got one text; write \[text\]"):
         kind.train(CORPUS[0])
 
@@ -105,7 +121,77 @@ def test_an_id_outside_the_vocabulary_is_refused(tokenizer, wrong):
 
 
 def test_a_batch_is_encoded_like_its_texts(tokenizer):
-    assert tokenizer.encode_batch(CORPUS) == [tokenizer.encode(text) for text in CORPUS]
+    texts = ["", *CORPUS, *NASTY, "", "太阳" * 200_000, "学习"]
+    alone = [tokenizer.encode(text) for text in texts]
+    told = []
+    for n_threads in (1, 2, 3):
+        ids, offsets = tokenizer.encode_batch(iter(texts), n_threads, lambda *done: told.append(done))
+        assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
+        assert ids.tolist() == [i for text in alone for i in text]
+        assert offsets.tolist() == np.cumsum([0, *map(len, alone)]).tolist()
+    assert told == told[:3] * 3 and len(told) == 9
+    assert told[2] == (len(texts), sum(map(len, texts)))
+    ids, offsets = tokenizer.encode_batch([])
+    assert (ids.tolist(), offsets.tolist()) == ([], [0])
+    with pytest.raises(RgzError, match="got one text"):
+        tokenizer.encode_batch("太阳")
+
+
+@pytest.mark.parametrize("name", ["word", "word without words"])
+def test_ids_are_those_that_python_looks_up(jieba, name):
+    tokenizer = TOKENIZERS[name]
+
+    @settings(max_examples=150, deadline=None)
+    @given(any_text)
+    def check(text):
+        expected = ids_of(jieba.cut(text, HMM=False), tokenizer.characters, tokenizer.words)
+        assert tokenizer.encode(text) == expected
+
+    check()
+
+
+def test_a_corpus_of_any_size_is_encoded_in_bounded_memory():
+    tokenizer = TOKENIZERS["word"]
+    text = "太阳从东方升起，人民在学习人工智能。\n" * 50
+
+    def encode(n):
+        """The most bytes that were allocated while n times 950 characters went through."""
+        tracemalloc.start()
+        tokens = sum(len(ids) for ids, _ in tokenizer.encode_stream(text + str(i) for i in range(n)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert tokens > 500 * n
+        return peak
+
+    encode(300)
+    assert encode(12_000) < min(1.2 * encode(600), 16_000_000) < 3 * 12_000 * len(text)  # bytes of it in UTF-8
+
+
+ENCODE_FILE = """
+import resource, sys
+from rgz.text import WordTokenizer
+tokenizer = WordTokenizer.train(["太阳从东方升起，人民在学习人工智能。"])
+tokenizer.encode_batch(["太阳，" * 200_000], n_threads=2)
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(sys.argv[2]),) * 2)
+tokens = 0
+with open(sys.argv[1], encoding="utf-8") as lines:
+    for ids, _ in tokenizer.encode_stream(lines, n_threads=2):
+        tokens += len(ids)
+print(tokens)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux to ask for the memory in use")
+def test_a_file_larger_than_the_memory_that_is_left_is_encoded(tmp_path):
+    path, line = tmp_path / "large.txt", "太阳从东方升起，人民在学习人工智能。\n"
+    path.write_text(line * 900_000, encoding="utf-8")
+    free = path.stat().st_size // 2
+    done = subprocess.run(
+        [sys.executable, "-c", ENCODE_FILE, str(path), str(free)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 900_000 * len(WordTokenizer.train([line]).encode(line))
 
 
 def test_encoding_twice_gives_the_same_ids(tokenizer):
@@ -173,16 +259,55 @@ def test_a_character_vocabulary_gives_an_id_a_character():
 
 
 def test_a_vocabulary_too_small_for_the_bytes_is_refused():
-    for kind in (WordTokenizer, CharTokenizer):
+    for kind in (WordTokenizer, CharTokenizer, BPETokenizer):
         with pytest.raises(RgzError, match=r"vocab_size must be at least 260 .*, got 259"):
             kind.train(["x"], vocab_size=259)
 
 
-def test_long_runs_of_letters_are_not_kept_in_memory():
-    tokenizer = WordTokenizer.train(CORPUS)
-    before = len(tokenizer._cache)
-    tokenizer.encode("x" * 10_000)
-    assert len(tokenizer._cache) == before
+def test_pieces_longer_than_an_entry_count_as_their_characters():
+    long = "a" * 24, "b" * 25
+    assert WordTokenizer.train(long).words == (long[0],)
+    assert CharTokenizer.train(["学" * 30, "习"]).characters == "学习"
+    expected = Counter({"a": 25, "学": 2})
+    assert count_pieces(["a" * 25 + "。学", "学"], default_segmenter().dictionary) == expected | {"。": 1}
+
+
+@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer])
+def test_every_entry_is_reached_by_the_encoder(kind):
+    rng = random.Random(1)
+    texts = ["".join(rng.choice(CORPUS + NASTY)[rng.randrange(9) :] for _ in range(20)) for _ in range(50)]
+    for size in (300, 400, 8000):
+        tokenizer = kind.train(texts, vocab_size=size)
+        used = set(tokenizer.encode_batch(texts)[0].tolist())
+        used |= {i for character in tokenizer.characters for i in tokenizer.encode(character)}
+        assert set(range(260, tokenizer.vocab_size)) <= used
+
+
+def test_the_vocabulary_is_what_counting_in_python_gives_for_any_number_of_threads():
+    rng = random.Random(2)
+    texts = [
+        "".join(rng.choices("太阳从东方升起人民在学习工智能ab1，。 \n😀", k=rng.randrange(60))) for _ in range(3000)
+    ]
+    counts = Counter(word for text in texts for word in segment(text))
+    assert count_pieces(texts, default_segmenter().dictionary, 1) == counts
+    trained = [WordTokenizer.train(texts, vocab_size=350, min_frequency=3, n_threads=n) for n in (1, 2, 3)]
+    characters = Counter(c for text in texts for c in text if not c.isascii())
+    assert list(trained[0].characters) == sorted(characters, key=lambda c: (-characters[c], c))
+    words = sorted((w for w, n in counts.items() if len(w) > 1 and n >= 3), key=lambda w: (-counts[w], w))
+    assert list(trained[0].words) == words[: 350 - 260 - len(characters)]
+    assert len({tokenizer.fingerprint for tokenizer in trained}) == 1
+
+
+def test_rare_characters_leave_room_for_words_where_less_coverage_is_asked_for():
+    texts = ["学习学习太阳学习学习学习"]  # 学 and 习 are 10 of 12 characters
+    for share, characters in ((1.0, "习学太阳"), (10 / 12, "习学"), (0.8, "习学"), (0.1, "习"), (0.0, "")):
+        assert WordTokenizer.train(texts, character_coverage=share).characters == characters
+        assert CharTokenizer.train(texts, character_coverage=share).characters == characters
+    tokenizer = WordTokenizer.train(texts, vocab_size=264, character_coverage=0.8)
+    assert (tokenizer.characters, tokenizer.words) == ("习学", ("学习", "太阳"))
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(RgzError, match=r"character_coverage must be in \[0, 1\], got"):
+            WordTokenizer.train(texts, character_coverage=share)
 
 
 # ---- the file
@@ -199,6 +324,20 @@ def test_a_tokenizer_is_the_same_after_saving_and_loading(tokenizer, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["tokenizer.json"]
 
 
+def test_a_users_words_are_cut_counted_and_kept_with_the_tokenizer(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # not to push out the user's own
+    plain = WordTokenizer.train(CORPUS)
+    tokenizer = WordTokenizer.train(CORPUS, user_dictionary=[("在学习", 5000), ("太阳从东方", 9)])
+    assert {"在学习", "太阳从东方"} <= set(tokenizer.words) and not {"在学习", "太阳从东方"} & set(plain.words)
+    assert list(tokenizer.pieces("太阳从东方升起")) == ["太阳从东方", "升起"]
+    assert tokenizer.fingerprint != WordTokenizer(tokenizer.characters, tokenizer.words).fingerprint
+    tokenizer.save(tmp_path / "t.json")
+    loaded = load_tokenizer(tmp_path / "t.json")
+    assert loaded.fingerprint == tokenizer.fingerprint
+    assert loaded.encode("".join(CORPUS)) == tokenizer.encode("".join(CORPUS))
+    assert "user_words" not in plain.to_dict()
+
+
 def test_the_file_can_be_read_by_people(tmp_path):
     TOKENIZERS["word"].save(tmp_path)
     text = (tmp_path / "tokenizer.json").read_text(encoding="utf-8")
@@ -213,7 +352,7 @@ def test_fingerprints_differ_with_the_vocabulary_and_the_type():
 
 
 def test_lone_surrogates_in_the_training_text_do_not_stop_the_file_from_being_written(tmp_path):
-    for kind in (WordTokenizer, CharTokenizer):
+    for kind in (WordTokenizer, CharTokenizer, BPETokenizer):
         tokenizer = kind.train(["学\ud800习"])
         tokenizer.save(tmp_path)
         assert load_tokenizer(tmp_path).encode("\ud800") == tokenizer.encode("\ud800")
@@ -227,7 +366,7 @@ def broken(**changes):
     ("data", "reason"),
     [
         ([], "format"),
-        ({"model": {"type": "BPE"}}, "format"),
+        ({"version": 1, "type": "word"}, "format"),
         (broken(version=2), "version is 2"),
         (broken(type="bpe"), "type bpe must be one of word, char, byte"),
         (broken(type=["word"]), "must be one of"),
@@ -238,6 +377,11 @@ def broken(**changes):
         (broken(words=["学"]), "words"),
         (broken(words=["学\ud800"]), "words"),
         (broken(words=["学习", "学习"]), "twice"),
+        (broken(user_words=["学习"]), "user_words"),
+        (broken(user_words=[["学习", -1]]), "user_words"),
+        (broken(user_words=[["学习", "5"]]), "user_words"),
+        (broken(user_words=[["学" * 256, 5]]), "user_words"),
+        (broken(type="char", words=[], user_words=[["学习", 5]]), "user_words"),
         (broken(type="byte"), "no entries"),
     ],
 )

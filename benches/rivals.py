@@ -1,0 +1,52 @@
+"""The training step of all rivals, and its shapes: shared by the benchmarks of speed, memory and threads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import rgz
+
+SHAPES = {  # nanoGPT's model: layers, heads, width, vocabulary, batch, time
+    "S": (2, 8, 256, 12000, 16, 128),
+    "M": (8, 8, 512, 6400, 8, 256),
+    "L": (12, 12, 768, 50257, 4, 256),
+}
+
+
+def config_of(shape: str) -> rgz.ModelConfig:
+    layers, heads, width, vocab, _, time = SHAPES[shape]
+    return rgz.ModelConfig(
+        vocab_size=vocab, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
+        max_position_embeddings=time, hidden_act="gelu", norm="layernorm", position="learned",
+    )  # fmt: skip
+
+
+def batch_of(shape: str) -> tuple[np.ndarray, np.ndarray]:
+    """Random ids and the ids that follow them, (B, T) each."""
+    _, _, _, vocab, batch, time = SHAPES[shape]
+    ids = np.random.default_rng(0).integers(0, vocab, (batch, time + 1))
+    return np.ascontiguousarray(ids[:, :-1]), np.ascontiguousarray(ids[:, 1:])
+
+
+def flops_per_token(config: rgz.ModelConfig, time: int) -> float:
+    """6 (12 L d^2 + V d) + 6 L d T: matrices forward and backward, and causal attention."""
+    layers, d = config.num_hidden_layers, config.hidden_size
+    return 6 * (12 * layers * d * d + config.vocab_size * d) + 6 * layers * d * time
+
+
+def build_rgz(config, n_threads=None):
+    step = rgz.TrainStep(rgz.Model(config), rgz.AdamW(lr=1e-3), n_threads=n_threads)
+    return lambda x, y: step(x, y).loss
+
+
+def build_torch(config, compiled=False):
+    from torch_model import TorchDecoder, TorchStep
+
+    return TorchStep(TorchDecoder(config, rgz.Model(config).parameters()), lr=1e-3, compiled=compiled)
+
+
+RIVALS = {
+    "rgz": build_rgz,
+    "torch": build_torch,
+    "torch.compile": lambda config: build_torch(config, compiled=True),
+}

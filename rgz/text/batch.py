@@ -1,0 +1,89 @@
+"""Texts as the kernels of csrc/text want them: end to end, in spans that threads take, a bounded number at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgz import _kernels
+
+# Characters of a batch of texts, unless one alone has more; of a span; that are worth waking a team for
+_BATCH, _SPAN, _SMALL = 1 << 18, 4096, 8192
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some spans, one after another.
+
+    text : their characters; spans : (S + 1,) where each begins, from anywhere; counts : (S,) results of each, to be
+    written; starts : (S,) where each begins in its document; scratch : for n_threads threads.
+    """
+
+    text: NDArray[np.uint32]
+    spans: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    starts: NDArray[np.int32]
+    scratch: NDArray[np.uint8]
+    n_threads: int
+
+
+class Batch:
+    """texts : whole texts of n_characters together; they become characters, and those spans."""
+
+    def __init__(self, texts: list[str], n_characters: int) -> None:
+        self.texts = texts
+        self.n_characters = n_characters
+        self._text = np.empty(self.n_characters, np.uint32)
+        self._documents = np.empty(len(texts) + 1, np.int64)
+        _kernels.text_pack(texts, self._text, self._documents)
+        most = len(texts) + self.n_characters // _SPAN
+        spans, self._first = np.empty(most + 1, np.int64), np.empty(len(texts) + 1, np.int64)
+        found = _kernels.text_spans(spans, self._first, self._text, self._documents, _SPAN)
+        self._spans = spans[: found + 1]
+        self._counts = np.zeros(found, np.int64)
+
+    def parts(self, n_threads: int) -> Iterator[Part]:
+        """Yield the spans, so many at a time that what is written about them stays small."""
+        starts = self._spans[:-1] - np.repeat(self._documents[:-1], np.diff(self._first))
+        n, low = len(self._counts), 0
+        while low < n:
+            high = int(np.searchsorted(self._spans, self._spans[low] + _BATCH, side="right")) - 1
+            high = max(min(high, n), low + 1)
+            spans = self._spans[low : high + 1]
+            team = min(n_threads, high - low) if spans[-1] - spans[0] > _SMALL else 1
+            longest = int(np.diff(spans).max())
+            yield Part(
+                text=self._text[spans[0] : spans[-1]],
+                spans=spans,
+                counts=self._counts[low:high],
+                starts=starts[low:high].astype(np.int32),
+                scratch=np.empty(_kernels.text_scratch(longest, team), np.uint8),
+                n_threads=team,
+            )
+            low = high
+
+    def offsets(self) -> NDArray[np.int64]:
+        """Return where the results of each text begin among all; (texts + 1,). After all parts are done."""
+        return np.concatenate(([0], np.cumsum(self._counts)))[self._first]
+
+
+def batches(texts: Iterable[str]) -> Iterator[Batch]:
+    """Yield the texts in batches, in their order; no more of them are held than the characters of one batch."""
+    waiting: list[str] = []
+    n, take, texts = 0, 1, iter(texts)
+    while several := list(islice(texts, take)):
+        together = sum(map(len, several))
+        for group in [several] if n + together <= _BATCH else [[text] for text in several]:
+            length = sum(map(len, group))
+            if waiting and n + length > _BATCH:
+                yield Batch(waiting, n)
+                waiting, n = [], 0
+            waiting += group
+            n += length
+        take = 64 if together < 1024 * len(several) else 1  # short texts by the handful: Python's part is serial
+    if waiting:
+        yield Batch(waiting, n)

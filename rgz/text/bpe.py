@@ -1,0 +1,260 @@
+"""Byte-level byte pair encoding: the vocabulary of GPT-2, Qwen and most that came after."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgz import _kernels
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.strict import unknown_name
+from rgz.text.byte_level import (
+    BYTE_CHARACTERS,
+    NORMALIZERS,
+    OWN_TOKENS,
+    PATTERNS,
+    AddedToken,
+    check_pattern,
+    end_to_end,
+    offsets_of,
+    portions,
+)
+from rgz.text.tokenizer import (
+    FIRST_BYTE_ID,
+    FIRST_CHARACTER_ID,
+    SPECIAL_TOKENS,
+    Tokenizer,
+    refuse_one_text,
+    room_for_entries,
+)
+from rgz.threads import resolve_threads
+
+# Symbols of training: bytes in the order of their characters, as Hugging Face's trainer numbers them. Of pairs that
+# are equally frequent the smaller numbers win, so the order decides which merges are learnt.
+_TRAINING_ORDER = sorted(range(256), key=BYTE_CHARACTERS.__getitem__)
+_ROLES = {  # whose id is taken: the first of these names that there is
+    "eos": ("</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<eos>"),
+    "bos": ("<|bos|>", "<s>", "<|begin_of_text|>", "<bos>"),
+    "pad": ("<|pad|>", "<pad>", "[PAD]"),
+    "sep": ("<|sep|>", "<sep>", "[SEP]"),
+}
+_BYTES_FOR_A_TEAM = 1 << 16  # fewer are encoded sooner than a second thread is woken
+
+
+class BPETokenizer(Tokenizer):
+    """Pieces of text in UTF-8 bytes, merged pair by pair in the order in which training learnt the merges.
+
+    Saved as, and loaded from, the tokenizer.json of Hugging Face's tokenizers, which gives the same ids for any text
+    that does not spell out a special token, nor a character newer than the Unicode of the Python that rgz was built
+    with (`rgz info RUN` tells it).
+
+    vocab : the id of every token, spelt in bytes; with those of `added_tokens` the ids are 0..vocab_size - 1.
+    merges : pairs of tokens that become one, the first learnt first.
+    pattern : "gpt2" or "qwen2": how a text is cut into the pieces across which nothing merges.
+    normalizer : "NFC": texts are brought to this form first, and decoding gives that form back.
+
+    Without an end-of-text token (</s>, <|endoftext|> ...), a token of each byte, or what a merge names: RgzError.
+    Sources: Sennrich, Haddow, Birch 2016, arXiv:1508.07909; Radford et al. 2019.
+    """
+
+    type: ClassVar[str] = "bpe"
+
+    def __init__(
+        self,
+        vocab: Mapping[bytes, int],
+        merges: Sequence[tuple[bytes, bytes]],
+        *,
+        added_tokens: Sequence[AddedToken] = OWN_TOKENS,
+        pattern: str = "qwen2",
+        normalizer: str | None = None,
+        post_processor: Mapping[str, Any] | None = None,
+    ) -> None:
+        check_pattern(pattern)
+        if normalizer not in NORMALIZERS:
+            raise unknown_name("normalizer", str(normalizer), ("NFC",))
+        self.vocab, self.merges, self.added_tokens = dict(vocab), list(merges), tuple(added_tokens)
+        self.pattern, self.normalizer, self.post_processor = pattern, normalizer, post_processor
+        self._bytes = self._spellings()
+        self._special = frozenset(token.id for token in self.added_tokens if token.special)
+        names = {token.content: token.id for token in self.added_tokens if token.special}
+        roles = {role: names[n] for role, known in _ROLES.items() for n in reversed(known) if n in names}
+        eos = roles.get("eos")
+        if eos is None:
+            raise RgzError(tr("there must be an end-of-text token, one of {names}", names=" ".join(_ROLES["eos"])))
+        self.pad_id, self.bos_id, self.eos_id, self.sep_id = (roles.get(r, eos) for r in ("pad", "bos", "eos", "sep"))
+        self._cut_first = _any_of(t.content for t in self.added_tokens if not t.special and not t.normalized)
+        self._cut_normalized = _any_of(t.content for t in self.added_tokens if not t.special and t.normalized)
+        self._added_ids = {token.content: token.id for token in self.added_tokens}
+        byte_ids = np.array([self.vocab[bytes([value])] for value in range(256)], np.int32)
+        self._encoder = _kernels.BPEEncoder(PATTERNS.index(pattern), byte_ids, self._merge_table())
+
+    def _spellings(self) -> list[bytes]:
+        """The bytes of every id, if the ids are 0, 1, 2 ... and the bytes are all there."""
+        spellings = {number: spelling for spelling, number in self.vocab.items()}
+        for token in self.added_tokens:
+            content = token.content.encode()
+            if not content:
+                raise RgzError(tr("an added token must not be empty"))
+            if spellings.setdefault(token.id, content) != content or self.vocab.get(content, token.id) != token.id:
+                raise RgzError(tr("the added token {name} and another have one id", name=token.content))
+        if len({token.content for token in self.added_tokens}) != len(self.added_tokens):
+            raise RgzError(tr("an added token stands in it twice"))
+        count = len(spellings)
+        if len(set(self.vocab.values())) != len(self.vocab) or not all(0 <= i < count for i in spellings):
+            raise RgzError(tr("the ids must be 0 to {last}, each once", last=count - 1))
+        for value in range(256):
+            if bytes([value]) not in self.vocab:
+                raise RgzError(tr("there must be a token of every byte, that of {value} is missing", value=value))
+        return [spellings[number] for number in range(count)]
+
+    def _merge_table(self) -> NDArray[np.int32]:
+        """(merges, 3): the ids of left, right and what they make."""
+        table = np.empty((len(self.merges), 3), np.int32)
+        added = {token.id for token in self.added_tokens}
+        for rank, (left, right) in enumerate(self.merges):
+            for column, spelling in enumerate((left, right, left + right)):
+                number = self.vocab.get(spelling)
+                if number is None or number in added:
+                    raise RgzError(tr("merge {number} must be of tokens and make one", number=rank))
+                table[rank, column] = number
+        return table
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        return self._special
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int = 8000,
+        min_frequency: int = 1,
+        *,
+        pattern: str = "qwen2",
+        n_threads: int | None = None,
+    ) -> Self:
+        """Merge the most frequent pair of neighbouring tokens of `texts` again and again.
+
+        vocab_size : the most ids, at least 260 (special tokens and bytes); else RgzError. There may be fewer.
+        min_frequency : a pair that stands there less often is not merged.
+
+        Of equally frequent pairs the one with the smaller left, then right token comes first, bytes in the order of
+        their characters in a tokenizer.json: what Hugging Face's BpeTrainer does, so the merges are its merges.
+        The texts may come in any order.
+        """
+        refuse_one_text(texts)
+        room = room_for_entries(vocab_size)
+        check_pattern(pattern)
+        trainer = _kernels.BPETrainer(PATTERNS.index(pattern), resolve_threads(n_threads))
+        n_bytes = 0
+        for portion in portions(texts):
+            data, offsets = end_to_end(portion)
+            trainer.add(data, offsets)
+            n_bytes += len(data)
+        byte_symbols = np.empty(256, np.int32)
+        byte_symbols[_TRAINING_ORDER] = np.arange(256)
+        pairs = np.empty((min(room, n_bytes), 2), np.int32)  # a merge shortens the text
+        pairs = pairs[: trainer.learn(pairs, byte_symbols, min_frequency)]
+        spellings = [bytes([value]) for value in _TRAINING_ORDER]
+        merges = []
+        for left, right in pairs.tolist():
+            merges.append((spellings[left], spellings[right]))
+            spellings.append(spellings[left] + spellings[right])
+        vocab = {name.encode(): i for i, name in enumerate(SPECIAL_TOKENS)}
+        vocab |= {bytes([value]): FIRST_BYTE_ID + value for value in range(256)}
+        vocab |= {spelling: FIRST_CHARACTER_ID + n for n, spelling in enumerate(spellings[256:])}
+        return cls(vocab, merges, pattern=pattern)
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the pieces across which nothing merges, tokens that are cut out of the text among them."""
+        return [piece for part, token in self._parts(text) for piece in ([part] if token else self._cut(part))]
+
+    def _cut(self, text: str) -> Iterator[str]:
+        data, start = text.encode("utf-8", "surrogatepass"), 0
+        for end in _kernels.piece_ends(data, PATTERNS.index(self.pattern)):
+            yield data[start:end].decode("utf-8", "surrogatepass")
+            start = end
+
+    def _parts(self, text: str) -> Iterator[tuple[str, bool]]:
+        """Yield what is to be merged (False), normalized, and the tokens that are cut out of it (True)."""
+        for number, part in enumerate(self._cut_first.split(text) if self._cut_first else [text]):
+            if number % 2:
+                yield part, True
+                continue
+            if self.normalizer == "NFC":
+                part = unicodedata.normalize("NFC", part)
+            inner = self._cut_normalized.split(part) if self._cut_normalized else [part]
+            for n, piece in enumerate(inner):
+                if piece:
+                    yield piece, n % 2 == 1
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of plain text, never special ones. `decode` is the exact inverse, but for a normalizer."""
+        values: list[int] = self._encode([text], None)[0].tolist()
+        return values
+
+    def encode_stream(
+        self,
+        texts: Iterable[str],
+        n_threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """Yield the ids of some texts after others, end to end: (ids, offsets).
+
+        ids : (T,) int32. offsets : (texts + 1,) int64; text d of these is ids[offsets[d] : offsets[d + 1]].
+        n_threads : the texts, and long texts at their lines, are shared out among so many; the ids stay the same.
+        progress : is told how many texts and how many characters are done.
+
+        Of `texts` no more is held at a time than some 260,000 characters, or one longer text.
+        """
+        refuse_one_text(texts)
+        n_texts = n_characters = 0
+        for portion in portions(texts):
+            yield self._encode(portion, n_threads)
+            n_texts, n_characters = n_texts + len(portion), n_characters + sum(map(len, portion))
+            if progress:
+                progress(n_texts, n_characters)
+
+    def _encode(self, texts: list[str], n_threads: int | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        if not (self.normalizer or self._cut_first or self._cut_normalized):
+            return self._encode_plain(texts, n_threads)
+        parts = [list(self._parts(text)) for text in texts]
+        ids, offsets = self._encode_plain([part for text in parts for part, token in text if not token], n_threads)
+        plain = iter(np.split(ids, offsets[1:-1]))
+        found = [
+            [np.array([self._added_ids[part]], np.int32) if token else next(plain) for part, token in text]
+            for text in parts
+        ]
+        counts = [sum(map(len, text)) for text in found]
+        return np.concatenate([ids[:0], *chain.from_iterable(found)]), offsets_of(counts)
+
+    def _encode_plain(self, texts: list[str], n_threads: int | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        data, offsets = end_to_end(texts)
+        ids, lengths = np.empty(len(data), np.int32), np.empty(len(texts), np.int64)
+        team = resolve_threads(n_threads) if len(data) >= _BYTES_FOR_A_TEAM else 1
+        self._encoder.encode(ids, lengths, data, offsets, team)
+        return ids[: lengths.sum()].copy(), offsets_of(lengths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of a Hugging Face tokenizer.json."""
+        from rgz.text.huggingface import to_huggingface
+
+        return to_huggingface(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        from rgz.text.huggingface import from_huggingface
+
+        return cls(**from_huggingface(data))
+
+
+def _any_of(names: Iterable[str]) -> re.Pattern[str] | None:
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None

@@ -1,0 +1,72 @@
+"""What byte-level BPE is made of: bytes spelt in characters, its patterns, added tokens, texts as bytes end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgz.errors import RgzError
+from rgz.messages import tr
+from rgz.strict import unknown_name
+from rgz.text.tokenizer import SPECIAL_TOKENS
+
+PATTERNS = ("gpt2", "qwen2")  # in the order of the enum in csrc/text/pretokenize.h
+NORMALIZERS = (None, "NFC")
+# Visible bytes stand for themselves in a tokenizer.json, the others for the characters from U+0100 on.
+_VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_HIDDEN = sorted(set(range(256)) - set(_VISIBLE))
+BYTE_CHARACTERS = {**{b: chr(b) for b in _VISIBLE}, **{b: chr(256 + n) for n, b in enumerate(_HIDDEN)}}
+PORTION = 1 << 18
+_LONGEST_TEXT = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token beside the merges. special: `encode` never makes it, `decode` leaves it out. One that is not is cut out
+    of a text before anything else; normalized: after the text has been normalized."""
+
+    id: int
+    content: str
+    special: bool = True
+    normalized: bool = False
+
+
+OWN_TOKENS = tuple(AddedToken(i, name) for i, name in enumerate(SPECIAL_TOKENS))
+
+
+def check_pattern(pattern: str) -> None:
+    """Refuse what is no name of a way to cut texts into pieces."""
+    if pattern not in PATTERNS:
+        raise unknown_name("pattern", pattern, PATTERNS)
+
+
+def portions(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the texts in lists of at most some 260,000 characters, or one longer text: memory is bounded."""
+    portion: list[str] = []
+    size = 0
+    for text in texts:
+        if portion and size + len(text) > PORTION:
+            yield portion
+            portion, size = [], 0
+        portion.append(text)
+        size += len(text) + 16  # many empty ones have their price too
+    if portion:
+        yield portion
+
+
+def end_to_end(texts: list[str]) -> tuple[bytes, NDArray[np.int64]]:
+    """The bytes of all texts, and where each begins and the last ends."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    for text in encoded:
+        if len(text) > _LONGEST_TEXT:
+            raise RgzError(tr("one text must have at most 2 GB, got {bytes} bytes: cut it at lines", bytes=len(text)))
+    return encoded[0] if len(encoded) == 1 else b"".join(encoded), offsets_of([len(text) for text in encoded])
+
+
+def offsets_of(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets

@@ -1,0 +1,256 @@
+"""jieba's dictionary and hidden Markov model, as the one block of memory that csrc/text cuts with.
+
+jieba itself is not imported: that prints to stderr, warns on Python 3.12 and later, and keeps a marshal file in the
+shared temp folder, where anybody may replace it. Its files are data. The block built from them is kept in a folder of
+the user's own, and read from there as long as those files are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import mmap
+import os
+import pickle
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from math import log
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgz import _kernels
+from rgz.errors import RgzError, explained
+from rgz.files import atomic_writer
+from rgz.messages import tr
+
+# What jieba cuts with its dictionary; a word with any other character in it can never be found.
+_RUN = re.compile(r"[\u4E00-\u9FD5a-zA-Z0-9+#&._%\-]+")
+_HAN_FIRST, _HAN_LIMIT = 0x4E00, 0x9FD6
+_STATES = "BEMS"  # begin, end, middle, single
+_IMPOSSIBLE = -3.14e100  # jieba's logarithm of zero
+# From csrc/text/text.h: the most characters of a word, and what the values of a trie's nodes begin with
+LONGEST_ENTRY, _SPLIT_WORD, _FIRST_WORD, _MOST_VALUES = 255, 1, 2, 65534
+
+Block = NDArray[np.uint8]
+
+
+class Entry(NamedTuple):
+    """How often a word was counted; 0: it is never to be a word."""
+
+    word: str
+    frequency: int
+
+
+class JiebaFiles(NamedTuple):
+    words: Path
+    start: Path
+    transitions: Path
+    emissions: Path
+
+
+def jieba_files() -> JiebaFiles:
+    """Find the data of the installed jieba; RgzError if there is none."""
+    spec = importlib.util.find_spec("jieba")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path("jieba")
+    model = folder / "finalseg"
+    files = JiebaFiles(folder / "dict.txt", model / "prob_start.p", model / "prob_trans.p", model / "prob_emit.p")
+    if not spec or not all(path.is_file() for path in files):
+        raise RgzError(tr("splitting text into words needs jieba, which is not installed: pip install jieba"))
+    return files
+
+
+def read_user_dictionary(path: str | os.PathLike[str]) -> list[Entry]:
+    """Read lines of `word frequency tag`, the tag optional and not used, in UTF-8; empty lines are passed over.
+
+    Any other line is an RgzError with file and line. Words that hold characters at which text is always cut, such as
+    a space or ·, can never be found; a warning tells how many there are.
+    """
+    entries = []
+    for number, line in _lines(path):
+        if fields := line.lstrip("\ufeff").split():
+            if len(fields) > 3 or len(fields) < 2 or not re.fullmatch("[0-9]+", fields[1]):
+                raise _malformed(path, number, line)
+            with explained(about=tr("{path}, line {line}", path=path, line=number)):
+                entries.append(checked_entry(fields[0], int(fields[1])))
+    if lost := [entry.word for entry in entries if not _RUN.fullmatch(entry.word)]:
+        warnings.warn(
+            tr(
+                "{path}: {count} words can never be found, since text is cut at their signs; the first is {word}",
+                path=path,
+                count=len(lost),
+                word=lost[0],
+            ),
+            stacklevel=3,
+        )
+    return entries
+
+
+def checked_entry(word: str, frequency: int) -> Entry:
+    """Return the entry; RgzError for a length or a frequency that no dictionary can hold."""
+    if not 1 <= len(word) <= LONGEST_ENTRY:
+        raise RgzError(
+            tr("a word must have 1 to {longest} characters, got {length}", longest=LONGEST_ENTRY, length=len(word))
+        )
+    if frequency < 0:
+        raise RgzError(tr("the frequency of a word must be 0 or more, got {frequency}", frequency=frequency))
+    return Entry(word, frequency)
+
+
+def load(files: JiebaFiles, folder: Path | None, user: Sequence[Entry] = ()) -> _kernels.TextDictionary:
+    """Return the dictionary with jieba's words and the user's; `folder`, if any, keeps it for the next time.
+
+    There is one file for each jieba, and one more for the user's words of last time: none is left behind.
+    """
+    made_from = files, [(p.stat().st_size, p.stat().st_mtime_ns) for p in files], sys.byteorder, list(user)
+    key = hashlib.sha256(repr(made_from).encode("utf-8", "surrogatepass")).digest()
+    name = hashlib.sha256(repr(files).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    path = folder / f"words-{name}{'-user' if user else ''}.trie" if folder else None
+    dictionary = _kept(path, key) if path else None
+    if dictionary is None:
+        block = build(files, user, key)
+        dictionary = _kernels.TextDictionary(block)
+        if path:
+            with suppress(OSError), atomic_writer(path) as file:  # where that is impossible, do without
+                file.write(block.data)
+    return dictionary
+
+
+def _kept(path: Path, key: bytes) -> _kernels.TextDictionary | None:
+    """Map the file; None if there is none, it was made from something else, or it is damaged (and written anew)."""
+    try:
+        with path.open("rb") as file:
+            block = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        dictionary = _kernels.TextDictionary(block)
+    except (OSError, ValueError):
+        return None
+    return dictionary if dictionary.key == key else None
+
+
+def build(files: JiebaFiles, user: Sequence[Entry] = (), key: bytes = bytes(32)) -> Block:
+    """Return a block for `_kernels.TextDictionary`. Every line counts towards the total, the last one of a word
+    holds, as in jieba."""
+    frequencies: dict[str, int] = {}
+    total = 0
+    for word, frequency in [*_jieba_words(files.words), *user]:
+        frequencies[word] = frequency
+        total += frequency
+    never = {entry.word for entry in user if entry.frequency == 0}
+    words = [w for w, f in frequencies.items() if (f or w in never) and len(w) <= LONGEST_ENTRY and _RUN.fullmatch(w)]
+    if total == 0 or not words:
+        raise RgzError(tr("{path} holds no words; install jieba anew", path=files.words))
+    ranks = {f: _FIRST_WORD + n for n, f in enumerate(sorted(set(frequencies.values()) - {0}, reverse=True))}
+    if len(ranks) > _MOST_VALUES:
+        raise RgzError(tr("a dictionary must have at most {most} different frequencies", most=_MOST_VALUES))
+    log_total = log(total)
+    values = np.array([1.0] * _FIRST_WORD + [log(f) - log_total for f in ranks])
+    ranks[0] = _SPLIT_WORD
+    codes, offsets, code, order = _encoded(words, [frequencies[word] for word in words])
+    value = np.array([ranks[frequencies[words[k]]] for k in order], np.uint16)
+    n_codes = int(code.max()) + 1
+    n_units = 3 * len(words) + 2 * n_codes
+    while True:
+        block = np.zeros(_kernels.dictionary_bytes(n_units, len(values)), np.uint8)
+        scratch = np.empty(_kernels.dictionary_build_scratch(len(codes) + 1, n_codes, n_units), np.uint8)
+        used = _kernels.dictionary_build(
+            block, n_units, np.frombuffer(key, np.uint8), codes, offsets, value, values, code, n_codes, -log_total,
+            *_model(files), scratch,
+        )  # fmt: skip
+        if used:
+            return block[:used].copy()
+        n_units *= 2
+
+
+def _encoded(
+    words: list[str], frequencies: list[int]
+) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.uint16], list[int]]:
+    """Return the codes of all words in ascending order, where each begins, the code of every character, and the order.
+
+    The most frequent characters get the first codes, from 2 on: what is looked up most lies together.
+    """
+    characters = np.frombuffer("".join(words).encode("utf-16-le"), "<u2")
+    lengths = np.fromiter(map(len, words), np.int64, len(words))
+    weight = np.bincount(characters, np.repeat(np.array(frequencies, float) + 1, lengths), _HAN_LIMIT)
+    ranked = np.argsort(-weight, kind="stable")[: np.count_nonzero(weight)]
+    code = np.zeros(_HAN_LIMIT, np.uint16)
+    code[ranked] = np.arange(2, 2 + len(ranked))
+    keys = "".join(map(chr, code[characters])).__getitem__
+    ends = np.cumsum(lengths).tolist()
+    coded = [keys(slice(end - length, end)) for end, length in zip(ends, lengths.tolist(), strict=True)]
+    order = sorted(range(len(words)), key=coded.__getitem__)
+    offsets = np.concatenate(([0], np.cumsum(lengths[order])))
+    in_order = np.frombuffer("".join([coded[k] for k in order]).encode("utf-16-le"), "<u2").astype(np.uint16)
+    return in_order, offsets, code, order
+
+
+def _jieba_words(path: Path) -> Iterator[tuple[str, int]]:
+    for number, line in _lines(path):
+        fields = line.split(" ")
+        try:
+            word, frequency = fields[0], int(fields[1])
+        except (IndexError, ValueError) as error:
+            raise _malformed(path, number, line) from error
+        if frequency < 0 or not word:
+            raise _malformed(path, number, line)
+        yield word, frequency
+
+
+def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
+    try:
+        with open(path, "rb") as file:
+            for number, raw in enumerate(file, 1):
+                try:
+                    yield number, raw.strip().decode()
+                except UnicodeDecodeError as error:
+                    raise RgzError(
+                        tr("{path}, line {line}: a dictionary must be in UTF-8", path=path, line=number)
+                    ) from error
+    except OSError as error:
+        raise RgzError(
+            tr("cannot read the dictionary {path}: {reason}", path=path, reason=error.strerror or error)
+        ) from error
+
+
+def _malformed(path: str | os.PathLike[str], number: int, line: str) -> RgzError:
+    return RgzError(
+        tr(
+            "{path}, line {line}: must be a word, how often it occurs and perhaps a tag, as in 云计算 5 n; got {text}",
+            path=path,
+            line=number,
+            text=repr(line[:40]),
+        )
+    )
+
+
+class _PlainData(pickle.Unpickler):
+    """Reads what pickle writes of dicts, texts and numbers, and refuses all that could run."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+
+def _model(files: JiebaFiles) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return log probabilities: start (4,), transitions (4, 4) from row to column, emissions (characters, 4)."""
+    tables = []
+    for path in files[1:]:
+        try:
+            with path.open("rb") as file:
+                tables.append(_PlainData(file).load())
+        except (pickle.UnpicklingError, ValueError, EOFError, AttributeError, IndexError, KeyError) as error:
+            raise RgzError(tr("{path} is damaged; install jieba anew", path=path)) from error
+    start, transitions, emissions = tables
+    emit = np.full((_HAN_LIMIT - _HAN_FIRST, 4), _IMPOSSIBLE)
+    for column, state in enumerate(_STATES):
+        for character, value in emissions[state].items():
+            if _HAN_FIRST <= ord(character) < _HAN_LIMIT:
+                emit[ord(character) - _HAN_FIRST, column] = value
+    return (
+        np.array([start[state] for state in _STATES]),
+        np.array([[transitions[a].get(b, _IMPOSSIBLE) for b in _STATES] for a in _STATES]),
+        emit,
+    )

@@ -1,0 +1,315 @@
+"""The dictionary is jieba's and the user's, kept in a private folder or not at all; what is malformed is named."""
+
+import ast
+import os
+import stat
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jieba_oracle import forget_split_words, jieba_tokenizer
+
+from rgz import _kernels
+from rgz.errors import RgzError
+from rgz.text import Segmenter, segment
+from rgz.text import dictionary as module
+from rgz.text.dictionary import Entry, jieba_files, load
+from rgz.text.segment import cache_folder, private_cache_folder
+
+posix = pytest.mark.skipif(os.name != "posix", reason="file modes are a POSIX matter")
+ROOT = str(Path(module.__file__).parents[2])
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "PYTHONPATH": ROOT, "RGZ_LANG": "en", **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+CUT = "from rgz.text.segment import segment; print('|'.join(segment('人工智能学习')))"
+
+
+def test_the_first_use_is_silent_and_leaves_a_private_cache(tmp_path):
+    done = run_python(CUT, XDG_CACHE_HOME=str(tmp_path / "cache"), PYTHONIOENCODING="utf-8")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "人工智能|学习", "")
+    folder = tmp_path / "cache" / "rgz"
+    assert len(list(folder.iterdir())) == 1
+    if os.name == "posix":
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_importing_the_tokenizers_loads_neither_jieba_nor_its_dictionary():
+    code = (
+        "import sys, rgz.text; from rgz.text.segment import default_segmenter; "
+        "print('jieba' in sys.modules, default_segmenter()._loaded)"
+    )
+    done = run_python(code)
+    assert done.stdout.split() == ["False", "None"], done.stderr
+
+
+def test_words_are_cut_where_no_cache_can_be_kept(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = run_python(CUT, XDG_CACHE_HOME=str(tmp_path / "file"), PYTHONIOENCODING="utf-8")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "人工智能|学习", "")
+
+
+def test_without_jieba_it_says_what_to_install(tmp_path):
+    code = "import importlib.util as u; u.find_spec = lambda name: None; " + CUT
+    done = run_python(code, XDG_CACHE_HOME=str(tmp_path))
+    assert "RgzError: splitting text into words needs jieba, which is not installed: pip install jieba" in done.stderr
+
+
+# ---- a small dictionary
+
+
+@pytest.fixture
+def files(tmp_path):
+    words = tmp_path / "dict.txt"
+    words.write_text("学习 5 v\n学 2 v\n人工智能 3 n\n", encoding="utf-8")
+    return jieba_files()._replace(words=words)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_in_jieba():
+    yield
+    forget_split_words()
+
+
+def cut(dictionary, text, hmm=False):
+    return _kernels.text_segment(text, dictionary, hmm)
+
+
+def same_as_jieba(files, texts, user=()):
+    oracle = jieba_tokenizer(files.words)
+    for word, frequency in user:
+        oracle.add_word(word, frequency)
+    dictionary = load(files, None, [Entry(*pair) for pair in user])
+    for text in texts:
+        assert cut(dictionary, text) == list(oracle.cut(text, HMM=False))
+        assert cut(dictionary, text, hmm=True) == list(oracle.cut(text, HMM=True))
+
+
+def test_of_equally_probable_cuts_the_longer_first_word_wins_as_in_jieba(files):
+    files.words.write_text("甲乙 4 n\n丙 4 n\n甲 4 n\n乙丙 4 n\n", encoding="utf-8")
+    assert cut(load(files, None), "甲乙丙") == ["甲乙", "丙"]
+    same_as_jieba(files, ["甲乙丙", "乙丙甲乙丙", "丁甲乙丙丁"])
+
+
+def test_a_word_of_frequency_0_or_twice_counts_as_in_jieba(files):
+    files.words.write_text("甲乙 0 n\n甲 4\n甲 9 n\n乙 1 n\n乙丙 1\n", encoding="utf-8")
+    same_as_jieba(files, ["甲乙丙", "乙丙甲乙", "丙甲乙甲"])
+
+
+def test_a_single_word_of_probability_1(files):
+    files.words.write_text("甲乙 7 n", encoding="utf-8")
+    same_as_jieba(files, ["甲乙丙甲乙", "乙甲乙", "甲"])
+
+
+def test_the_hidden_markov_model_is_that_of_jieba():
+    folder = jieba_files().start.parent
+    start, transitions, emissions = (
+        ast.literal_eval((folder / f"prob_{name}.py").read_text(encoding="utf-8").split("P=", 1)[-1].strip())
+        for name in ("start", "trans", "emit")
+    )
+    ours = module._model(jieba_files())
+    assert ours[0].tolist() == [start[s] for s in "BEMS"]
+    assert ours[1].tolist() == [[transitions[a].get(b, -3.14e100) for b in "BEMS"] for a in "BEMS"]
+    assert ours[2].tolist() == [[emissions[s].get(chr(c), -3.14e100) for s in "BEMS"] for c in range(0x4E00, 0x9FD6)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("学习 5 v\n学\n", 2),
+        ("学习 five v\n", 1),
+        ("学习 5\n\n学 1\n", 2),
+        ("学习 -5 v\n", 1),
+        ("学习  5\n", 1),
+    ],
+)
+def test_a_malformed_line_is_named(files, text, line):
+    files.words.write_text(text, encoding="utf-8")
+    with pytest.raises(RgzError, match=rf"dict\.txt, line {line}: must be a word, how often"):
+        load(files, None)
+
+
+def test_a_dictionary_in_another_encoding_is_named(files):
+    files.words.write_bytes("学习 5 v\n".encode() + "人工智能 3 n\n".encode("gb18030"))
+    with pytest.raises(RgzError, match=r"dict\.txt, line 2: a dictionary must be in UTF-8"):
+        load(files, None)
+
+
+def test_a_dictionary_without_words_is_refused(files):
+    files.words.write_text("", encoding="utf-8")
+    with pytest.raises(RgzError, match="holds no words"):
+        load(files, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"(dp0\n", b"cos\nsystem\n(S'true'\ntR."])
+def test_a_damaged_model_is_named_and_never_run(files, tmp_path, content):
+    (tmp_path / "start.p").write_bytes(content)
+    with pytest.raises(RgzError, match=r"start\.p is damaged; install jieba anew"):
+        load(files._replace(start=tmp_path / "start.p"), None)
+
+
+# ---- the user's words
+
+
+USER = "云计算 50 n\n\n韩玉赏鉴 3 nz\n八一双鹿 3\n学习 0\n人工智能 9\n李小福 2 nr\n"
+SENTENCES = ["李小福是云计算方面的专家", "八一双鹿更名为八一南昌，韩玉赏鉴", "人民在学习人工智能", "学习学习"]
+
+
+def test_a_users_words_are_cut_as_jieba_cuts_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # not to push out the user's own
+    path = tmp_path / "user.txt"
+    path.write_text("\ufeff" + USER, encoding="utf-8")
+    segmenter = Segmenter(path)
+    oracle = jieba_tokenizer()
+    oracle.load_userdict(str(path))
+    for text in SENTENCES:
+        for hmm in (False, True):
+            assert segmenter.segment(text, hmm) == list(oracle.cut(text, HMM=hmm))
+    assert "云计算" in segmenter.segment(SENTENCES[0])
+    assert "云计算" not in segment(SENTENCES[0])
+    assert Segmenter(segmenter.user_words).segment(SENTENCES[0]) == segmenter.segment(SENTENCES[0])
+
+
+def test_the_users_words_of_a_small_dictionary_count_towards_its_total(files):
+    same_as_jieba(files, ["学习人工智能", "人工学习", "智能学"], [("人工", 2), ("智能学", 1), ("学习", 0), ("学习", 4)])
+
+
+@pytest.mark.parametrize("line", ["云计算", "云计算 n", "云 计算 5 n", "云计算 5.5", "云计算 -1", "云计算 5 n x"])
+def test_a_users_malformed_line_is_named(tmp_path, line):
+    path = tmp_path / "user.txt"
+    path.write_text(f"学习 5 v\n{line}\n", encoding="utf-8")
+    with pytest.raises(RgzError, match=r"user\.txt, line 2: must be a word, how often it occurs"):
+        Segmenter(path)
+
+
+def test_a_users_file_in_another_encoding_too_long_a_word_or_no_file_are_named(tmp_path):
+    path = tmp_path / "user.txt"
+    path.write_bytes("云计算 5\n".encode("gb18030"))
+    with pytest.raises(RgzError, match=r"user\.txt, line 1: a dictionary must be in UTF-8"):
+        Segmenter(path)
+    path.write_text("长" * 256 + " 5\n", encoding="utf-8")
+    with pytest.raises(RgzError, match=r"user\.txt, line 1: a word must have 1 to 255 characters, got 256"):
+        Segmenter(path)
+    with pytest.raises(RgzError, match=r"cannot read the dictionary .*missing\.txt: No such file"):
+        Segmenter(tmp_path / "missing.txt")
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [(("云", -1), "0 or more, got -1"), (("", 1), "255 characters, got 0"), (("长" * 256, 1), "characters, got 256")],
+)
+def test_pairs_are_checked_too(pair, reason):
+    with pytest.raises(RgzError, match=reason):
+        Segmenter([("学习", 5), pair])
+
+
+def test_words_that_can_never_be_found_are_told(tmp_path):
+    path = tmp_path / "user.txt"
+    path.write_text("卡尔·马克思 5 nr\n云计算 5\n", encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"user\.txt: 1 words can never be found.*; the first is 卡尔·马克思"):
+        Segmenter(path)
+    path.write_text("云计算 5\n", encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Segmenter(path)
+
+
+def test_a_word_may_have_255_characters(files):
+    same_as_jieba(files, ["长" * 600], [("长" * 255, 5)])
+    assert cut(load(files, None, [Entry("长" * 255, 5)]), "长" * 256)[0] == "长" * 255
+
+
+# ---- the cache
+
+
+def test_the_cache_is_used_the_second_time_and_says_the_same(files, tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    first = cut(load(files, folder), "人工智能学习")
+    monkeypatch.setattr(module, "build", None)
+    assert cut(load(files, folder), "人工智能学习") == first == ["人工智能", "学习"]
+
+
+@pytest.mark.parametrize("damage", ["empty", "short", "a bit", "its magic", "longer"])
+def test_a_damaged_cache_is_rebuilt(files, tmp_path, damage):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    load(files, folder)
+    [path] = folder.iterdir()
+    whole = path.read_bytes()
+    broken = bytearray(whole)
+    broken[-9] ^= 1
+    kinds = {
+        "empty": b"",
+        "short": whole[:1000],
+        "a bit": broken,
+        "its magic": b"x" + whole[1:],
+        "longer": whole + b"x",
+    }
+    path.write_bytes(kinds[damage])
+    assert cut(load(files, folder), "学习") == ["学习"]
+    assert path.read_bytes() == whole
+
+
+def test_every_bit_of_the_block_is_guarded(files):
+    block = module.build(files)
+    for at in np.random.default_rng(0).integers(0, len(block), 60).tolist():
+        broken = block.copy()
+        broken[at] ^= 64
+        if 48 <= at < 80:
+            continue  # the key, which is compared by itself
+        with pytest.raises(ValueError, match="the block must be one"):
+            _kernels.TextDictionary(broken)
+
+
+def test_another_dictionary_takes_the_place_of_the_old_one_and_leaves_nothing_behind(files, tmp_path):
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    load(files, folder)
+    files.words.write_text("太阳 7 n\n", encoding="utf-8")
+    assert cut(load(files, folder), "太阳学习") == ["太阳", "学", "习"]
+    assert cut(load(files, folder, [Entry("学习", 3)]), "太阳学习") == ["太阳", "学习"]
+    assert cut(load(files, folder, [Entry("太阳学", 30)]), "太阳学习") == ["太阳学", "习"]
+    assert cut(load(files, folder), "太阳学习") == ["太阳", "学", "习"]
+    assert len(list(folder.iterdir())) == 2
+
+
+@posix
+def test_an_existing_cache_folder_is_made_private(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "rgz").mkdir(mode=0o777)
+    (tmp_path / "rgz").chmod(0o777)
+    assert private_cache_folder() == tmp_path / "rgz"
+    assert stat.S_IMODE((tmp_path / "rgz").stat().st_mode) == 0o700
+
+
+@posix
+def test_a_cache_folder_of_somebody_else_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert private_cache_folder() is None
+
+
+@posix
+def test_a_cache_folder_that_is_a_link_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "rgz").symlink_to(tmp_path / "elsewhere")
+    assert private_cache_folder() is None
+
+
+def test_a_relative_cache_home_is_ignored_as_the_xdg_standard_demands(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder().is_absolute()
