@@ -92,7 +92,7 @@ class TokenCache:
 
     def _open(self, tokenizer: Tokenizer) -> bool:
         """Make the folder; tell why where there can be none."""
-        if type(tokenizer) not in (*TOKENIZERS.values(), BPETokenizer):  # its code may change while its vocabulary stays
+        if type(tokenizer) not in (*TOKENIZERS.values(), BPETokenizer):  # its code may change without its name
             self._tell(tr("token cache: not for tokenizers of your own; the text is encoded for this run only"))
             return False
         if self._folder is None and (private := private_cache_folder()) is not None:
