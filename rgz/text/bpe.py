@@ -196,7 +196,7 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text, never special ones. `decode` is the exact inverse, but for a normalizer."""
-        values: list[int] = self._encode([text], None)[0].tolist()
+        values: list[int] = self._encode([text], resolve_threads())[0].tolist()
         return values
 
     def encode_stream(
