@@ -3,13 +3,7 @@
 #define RGZ_TEXT_PIECE_H
 
 #include "text.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#define RGZ_THREAD() omp_get_thread_num()
-#else
-#define RGZ_THREAD() 0
-#endif
+#include "thread.h"
 
 static inline uint32_t piece_hash(const uint32_t *piece, rgz_int length) {
     uint64_t h = (uint64_t)length; /* times the golden ratio; high bits are folded into those that choose the slot */

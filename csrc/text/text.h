@@ -11,14 +11,11 @@
 #ifndef RGZ_TEXT_H
 #define RGZ_TEXT_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "rgz.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef ptrdiff_t rgz_int;
 
 /* The dictionary cuts runs of U+4E00..U+9FD5, ASCII letters and digits and + # & . _ % - (see cut.c). */
 #define RGZ_HAN_FIRST 0x4E00

@@ -98,12 +98,9 @@ def augment(
     as_json: bool,
 ) -> None:
     from rgz.augment import Augmenter
-    from rgz.data import Dataset, load_dataset
+    from rgz.data import load_dataset, piped_dataset
 
-    if data == ("-",):
-        dataset = Dataset([line.rstrip("\n") for line in sys.stdin if line.strip()])
-    else:
-        dataset = load_dataset(list(data))
+    dataset = piped_dataset(sys.stdin.buffer.read()) if data == ("-",) else load_dataset(list(data))
     say_all(dataset.take_notices())
     rate = next((value for value in reversed(synonyms) if isinstance(value, float)), _USUAL)
     file = next((value for value in reversed(synonyms) if isinstance(value, str)), None)

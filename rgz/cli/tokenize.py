@@ -63,12 +63,9 @@ def tokenize(
 ) -> None:
     from rgz.cli.settings import Settings, Texts
     from rgz.cli.train import make_tokenizer
-    from rgz.data import Dataset, load_dataset
+    from rgz.data import Dataset, load_dataset, piped_dataset
 
-    if data == ("-",):
-        dataset = Dataset([line.rstrip("\n") for line in sys.stdin if line.strip()])
-    else:
-        dataset = load_dataset(list(data))
+    dataset = piped_dataset(sys.stdin.buffer.read()) if data == ("-",) else load_dataset(list(data))
     say_all(dataset.take_notices())
     settings = Settings({}, {"vocab_size": vocab_size} if vocab_size else {}, {"tokenizer": tokenizer or "word"})
     vocabulary = make_tokenizer(settings, Texts(dataset, Dataset([])), "nano")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rgz.data.files import FORMATS, read_documents
+from rgz.data.files import FORMATS, read_documents, read_lines
 from rgz.data.records import Document
 from rgz.errors import RgzError
 from rgz.messages import tr
@@ -103,6 +103,15 @@ def load_dataset(paths: Paths) -> Dataset:
     if not documents:
         raise RgzError(tr("no data was given; name at least one file or folder"))
     return Dataset(documents, notices)
+
+
+def piped_dataset(data: bytes) -> Dataset:
+    """Return the lines of what came by stdin, each a document, in any encoding that a file may have.
+
+    What is in none of them is an RgzError; no byte is ever replaced or left out.
+    """
+    notices: list[str] = []
+    return Dataset(read_lines(data, "stdin", notices), notices)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from rgz.data.readers import read_text
+from rgz.data.readers import decode, read_text
 from rgz.data.records import Document, is_known_record, labelled_text, record_document, text_document
 from rgz.errors import RgzError
 from rgz.messages import tr
@@ -19,8 +19,7 @@ def read_documents(path: Path, notices: list[str]) -> list[Document]:
     """Return the documents of one file; append to `notices` what the user should know about the reading."""
     reader = FORMATS.get(path.suffix.lower())
     text, encoding = read_text(path)
-    if encoding in ("gb18030", "utf-16"):
-        notices.append(tr("{path}: read as {encoding}", path=path, encoding=encoding))
+    _tell_encoding(path, encoding, notices)
     if reader is None:
         notices.append(tr("{path}: read as plain text, a document a line", path=path))
         reader = _read_txt
@@ -30,8 +29,24 @@ def read_documents(path: Path, notices: list[str]) -> list[Document]:
     return documents
 
 
+def read_lines(data: bytes, name: str, notices: list[str]) -> list[Document]:
+    """Return the lines of `data` that are not blank, each a plain text; notices as in `read_documents`."""
+    text, encoding = decode(data, name)
+    _tell_encoding(name, encoding, notices)
+    return [line for line in _lines(text) if line.strip()]
+
+
+def _tell_encoding(name: Path | str, encoding: str, notices: list[str]) -> None:
+    if encoding in ("gb18030", "utf-16"):
+        notices.append(tr("{path}: read as {encoding}", path=name, encoding=encoding))
+
+
+def _lines(text: str) -> list[str]:
+    return re.split(r"\r\n|\r|\n", text)
+
+
 def _read_txt(text: str, path: Path, notices: list[str]) -> list[Document]:
-    lines = re.split(r"\r\n|\r|\n", text)
+    lines = _lines(text)
     documents = [text_document(line) for line in lines if line.strip()]
     # A line that is a dialogue by itself: then the others are no parts of one either.
     if all(isinstance(document, str) for document in documents) and (dialogues := _dialogues("\n".join(lines))):

@@ -28,13 +28,14 @@ def read_text(path: Path) -> tuple[str, str]:
     except OSError as error:
         reason = error.strerror or error
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=reason)) from error
-    text, encoding = _decode(data, path)
+    text, encoding = decode(data, path)
     if not text.strip():
         raise RgzError(tr("{path} is empty; give a file with text in it", path=path))
     return text, encoding
 
 
-def _decode(data: bytes, path: Path) -> tuple[str, str]:
+def decode(data: bytes, path: Path | str) -> tuple[str, str]:
+    """Return the text that `data`, which came from there, is in, and its encoding; see `read_text`."""
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     if encoding != "utf-16" and b"\0" in data:
         raise RgzError(

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgz import _kernels
+from rgz.errors import RgzError
+from rgz.messages import tr
 
 # Characters of a batch of texts, unless one alone has more; of a span; that are worth waking a team for
 _BATCH, _SPAN, _SMALL = 1 << 18, 4096, 8192
@@ -71,8 +73,15 @@ class Batch:
         return np.concatenate(([0], np.cumsum(self._counts)))[self._first]
 
 
+def refuse_one_text(texts: Iterable[str]) -> None:
+    """Refuse a single text where several are wanted: it would be walked through character by character."""
+    if isinstance(texts, str | bytes):
+        raise RgzError(tr("a list of texts is wanted, got one text; write [text]"))
+
+
 def batches(texts: Iterable[str]) -> Iterator[Batch]:
     """Yield the texts in batches, in their order; no more of them are held than the characters of one batch."""
+    refuse_one_text(texts)
     waiting: list[str] = []
     n, take, texts = 0, 1, iter(texts)
     while several := list(islice(texts, take)):

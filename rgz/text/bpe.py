@@ -31,7 +31,6 @@ from rgz.text.tokenizer import (
     FIRST_CHARACTER_ID,
     SPECIAL_TOKENS,
     Tokenizer,
-    refuse_one_text,
     room_for_entries,
 )
 from rgz.threads import resolve_threads
@@ -45,6 +44,7 @@ _ROLES = {  # whose id is taken: the first of these names that there is
     "pad": ("<|pad|>", "<pad>", "[PAD]"),
     "sep": ("<|sep|>", "<sep>", "[SEP]"),
 }
+_MOST_FREQUENT = (1 << 63) - 1
 _BYTES_FOR_A_TEAM = 1 << 16  # fewer are encoded sooner than a second thread is woken
 
 
@@ -149,7 +149,6 @@ class BPETokenizer(Tokenizer):
         their characters in a tokenizer.json: what Hugging Face's BpeTrainer does, so the merges are its merges.
         The texts may come in any order.
         """
-        refuse_one_text(texts)
         room = room_for_entries(vocab_size)
         check_pattern(pattern)
         trainer = _kernels.BPETrainer(PATTERNS.index(pattern), resolve_threads(n_threads))
@@ -161,7 +160,7 @@ class BPETokenizer(Tokenizer):
         byte_symbols = np.empty(256, np.int32)
         byte_symbols[_TRAINING_ORDER] = np.arange(256)
         pairs = np.empty((min(room, n_bytes), 2), np.int32)  # a merge shortens the text
-        pairs = pairs[: trainer.learn(pairs, byte_symbols, min_frequency)]
+        pairs = pairs[: trainer.learn(pairs, byte_symbols, min(min_frequency, _MOST_FREQUENT))]
         spellings = [bytes([value]) for value in _TRAINING_ORDER]
         merges = []
         for left, right in pairs.tolist():
@@ -197,7 +196,7 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text, never special ones. `decode` is the exact inverse, but for a normalizer."""
-        values: list[int] = self._encode([text], None)[0].tolist()
+        values: list[int] = self._encode([text], resolve_threads())[0].tolist()
         return values
 
     def encode_stream(
@@ -214,15 +213,15 @@ class BPETokenizer(Tokenizer):
 
         Of `texts` no more is held at a time than some 260,000 characters, or one longer text.
         """
-        refuse_one_text(texts)
+        threads = resolve_threads(n_threads)
         n_texts = n_characters = 0
         for portion in portions(texts):
-            yield self._encode(portion, n_threads)
+            yield self._encode(portion, threads)
             n_texts, n_characters = n_texts + len(portion), n_characters + sum(map(len, portion))
             if progress:
                 progress(n_texts, n_characters)
 
-    def _encode(self, texts: list[str], n_threads: int | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _encode(self, texts: list[str], n_threads: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         if not (self.normalizer or self._cut_first or self._cut_normalized):
             return self._encode_plain(texts, n_threads)
         parts = [list(self._parts(text)) for text in texts]
@@ -235,10 +234,10 @@ class BPETokenizer(Tokenizer):
         counts = [sum(map(len, text)) for text in found]
         return np.concatenate([ids[:0], *chain.from_iterable(found)]), offsets_of(counts)
 
-    def _encode_plain(self, texts: list[str], n_threads: int | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _encode_plain(self, texts: list[str], n_threads: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         data, offsets = end_to_end(texts)
         ids, lengths = np.empty(len(data), np.int32), np.empty(len(texts), np.int64)
-        team = resolve_threads(n_threads) if len(data) >= _BYTES_FOR_A_TEAM else 1
+        team = n_threads if len(data) >= _BYTES_FOR_A_TEAM else 1
         self._encoder.encode(ids, lengths, data, offsets, team)
         return ids[: lengths.sum()].copy(), offsets_of(lengths)
 

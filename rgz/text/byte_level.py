@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.strict import unknown_name
+from rgz.text.batch import refuse_one_text
 from rgz.text.tokenizer import SPECIAL_TOKENS
 
 PATTERNS = ("gpt2", "qwen2")  # in the order of the enum in csrc/text/pretokenize.h
@@ -45,6 +46,7 @@ def check_pattern(pattern: str) -> None:
 
 def portions(texts: Iterable[str]) -> Iterator[list[str]]:
     """Yield the texts in lists of at most some 260,000 characters, or one longer text: memory is bounded."""
+    refuse_one_text(texts)
     portion: list[str] = []
     size = 0
     for text in texts:

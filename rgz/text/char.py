@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
+from rgz.text.batch import refuse_one_text
 from rgz.text.tokenizer import (
     Tokenizer,
     count_pieces,
     covering,
     has_character_entry,
     ranked,
-    refuse_one_text,
     room_for_entries,
 )
 

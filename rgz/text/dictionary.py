@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from math import log
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from rgz import _kernels
 from rgz.errors import RgzError, explained
 from rgz.files import atomic_writer
 from rgz.messages import tr
+from rgz.text.stream import LONE_SURROGATE
 
 # What jieba cuts with its dictionary; a word with any other character in it can never be found.
 _RUN = re.compile(r"[\u4E00-\u9FD5a-zA-Z0-9+#&._%\-]+")
@@ -36,6 +38,8 @@ _STATES = "BEMS"  # begin, end, middle, single
 _IMPOSSIBLE = -3.14e100  # jieba's logarithm of zero
 # From csrc/text/text.h: the most characters of a word, and what the values of a trie's nodes begin with
 LONGEST_ENTRY, _SPLIT_WORD, _FIRST_WORD, _MOST_VALUES = 255, 1, 2, 65534
+
+_MOST_FREQUENT = 1 << 53  # what a double counts exactly
 
 Block = NDArray[np.uint8]
 
@@ -74,7 +78,7 @@ def read_user_dictionary(path: str | os.PathLike[str]) -> list[Entry]:
     entries = []
     for number, line in _lines(path):
         if fields := line.lstrip("\ufeff").split():
-            if len(fields) > 3 or len(fields) < 2 or not re.fullmatch("[0-9]+", fields[1]):
+            if len(fields) > 3 or len(fields) < 2 or not re.fullmatch("[0-9]{1,20}", fields[1]):
                 raise _malformed(path, number, line)
             with explained(about=tr("{path}, line {line}", path=path, line=number)):
                 entries.append(checked_entry(fields[0], int(fields[1])))
@@ -92,14 +96,18 @@ def read_user_dictionary(path: str | os.PathLike[str]) -> list[Entry]:
 
 
 def checked_entry(word: str, frequency: int) -> Entry:
-    """Return the entry; RgzError for a length or a frequency that no dictionary can hold."""
+    """Return the entry; RgzError for a word or a frequency that no dictionary, or no tokenizer's file, can hold."""
+    if not isinstance(word, str) or LONE_SURROGATE.search(word):
+        raise RgzError(tr("a word must be a text without lone surrogates, got {word}", word=ascii(word)))
     if not 1 <= len(word) <= LONGEST_ENTRY:
         raise RgzError(
             tr("a word must have 1 to {longest} characters, got {length}", longest=LONGEST_ENTRY, length=len(word))
         )
-    if frequency < 0:
-        raise RgzError(tr("the frequency of a word must be 0 or more, got {frequency}", frequency=frequency))
-    return Entry(word, frequency)
+    whole = isinstance(frequency, Integral) and not isinstance(frequency, bool)
+    if not whole or not 0 <= frequency <= _MOST_FREQUENT:
+        got = ascii(frequency)[:40]
+        raise RgzError(tr("the frequency of a word must be an integer in 0..2**53, got {frequency}", frequency=got))
+    return Entry(word, int(frequency))
 
 
 def load(files: JiebaFiles, folder: Path | None, user: Sequence[Entry] = ()) -> _kernels.TextDictionary:

@@ -10,11 +10,11 @@ from rgz.files import read_json
 from rgz.messages import tr
 from rgz.text.bpe import BPETokenizer
 from rgz.text.char import ByteTokenizer, CharTokenizer
-from rgz.text.dictionary import LONGEST_ENTRY
+from rgz.text.dictionary import checked_entry
+from rgz.text.stream import LONE_SURROGATE
 from rgz.text.tokenizer import (
     FILE_NAME,
     FORMAT,
-    LONE_SURROGATE,
     LONGEST_WORD,
     SPECIAL_TOKENS,
     Tokenizer,
@@ -88,9 +88,10 @@ def _what_is_wrong(data: object) -> str | None:
 
 
 def _is_user_word(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str) or type(value[1]) is not int:
+    try:
+        return isinstance(value, list) and len(value) == 2 and bool(checked_entry(*value))
+    except RgzError:
         return False
-    return 1 <= len(value[0]) <= LONGEST_ENTRY and value[1] >= 0 and not LONE_SURROGATE.search(value[0])
 
 
 def _is_word(value: object) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable
+
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # the one kind of character that a UTF-8 file cannot hold
 
 
 def _restore_surrogate_or_replace(error: UnicodeError) -> tuple[str, int]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,7 +24,7 @@ from rgz.errors import RgzError
 from rgz.files import write_text_atomic
 from rgz.messages import tr
 from rgz.text.batch import batches
-from rgz.text.stream import TextStream, bytes_to_text
+from rgz.text.stream import LONE_SURROGATE, TextStream, bytes_to_text
 from rgz.threads import resolve_threads
 
 FORMAT = "rgz-tokenizer"
@@ -33,7 +33,6 @@ SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "</s>", "<|sep|>")
 FIRST_BYTE_ID = len(SPECIAL_TOKENS)
 FIRST_CHARACTER_ID = FIRST_BYTE_ID + 256
 LONGEST_WORD = 24  # characters of an entry: longer runs of letters and digits do not recur
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # the one kind of character that a UTF-8 file cannot hold
 
 Progress = Callable[[int, int], None]  # is told how many texts and how many characters are done
 
@@ -110,7 +109,6 @@ class Tokenizer:
         Of `texts` no more is held at a time than some 260,000 characters, or one longer text: a corpus of any size
         goes through as much memory. progress(texts, characters) is called after each of these portions.
         """
-        refuse_one_text(texts)
         n_texts = n_characters = 0
         for batch in batches(texts):
             parts = [np.empty(0, np.int32)]
@@ -193,7 +191,6 @@ def count_pieces(
 
     A word of more than LONGEST_WORD characters is counted as its characters.
     """
-    refuse_one_text(texts)
     threads = resolve_threads(n_threads)
     counter = _kernels.TextCounter(threads)
     for batch in batches(texts):
@@ -234,20 +231,14 @@ def has_character_entry(character: str) -> bool:
     return not character.isascii() and not LONE_SURROGATE.match(character)
 
 
-def refuse_one_text(texts: Iterable[str]) -> None:
-    """Refuse a single text where several are wanted: it would be walked through character by character."""
-    if isinstance(texts, str):
-        raise RgzError(tr("a tokenizer is trained on a list of texts, got one text; write [text]"))
-
-
 def room_for_entries(vocab_size: int) -> int:
     """Return how many characters and words fit beside the special tokens and the bytes."""
-    if vocab_size < FIRST_CHARACTER_ID:
+    if not isinstance(vocab_size, Integral) or vocab_size < FIRST_CHARACTER_ID:
         raise RgzError(
             tr(
-                "vocab_size must be at least {least} (special tokens and bytes), got {size}",
+                "vocab_size must be an integer of at least {least} (special tokens and bytes), got {size}",
                 least=FIRST_CHARACTER_ID,
-                size=vocab_size,
+                size=ascii(vocab_size),
             )
         )
-    return vocab_size - FIRST_CHARACTER_ID
+    return int(vocab_size) - FIRST_CHARACTER_ID

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 import shutil
 import subprocess
@@ -182,6 +183,17 @@ def test_tokenize_reads_lines_from_stdin(rgz):
     assert result.exit_code == 0 and "documents:" in result.stdout
     assert result.stdout.splitlines()[0].replace("▏", "") == "太阳从东方升起。"
     assert json.loads(rgz("tokenize", "-", "--json", input="太阳\n").stdout)["documents"] == 1
+
+
+@pytest.mark.parametrize("command", ["tokenize", "augment"])
+def test_what_is_piped_may_have_the_encodings_of_files_and_no_others(rgz, command):
+    text = "太阳从东方升起。\n月亮从西方升起。\n"
+    piped = rgz(command, "-", input=text.encode("gb18030"))
+    assert piped.exit_code == 0 and piped.stdout == rgz(command, "-", input=text).stdout
+    assert "stdin: read as gb18030" in piped.stderr
+    for data, reason in ((text.encode() + b"\xff\n", "stdin: line 3 .* is neither"), (b"a\0b\n", "stdin is a binary")):
+        refused = rgz(command, "-", input=data)
+        assert (refused.exit_code, refused.stdout) == (1, "") and re.search(reason, refused.stderr)
 
 
 def test_report_to_none_reports_nowhere(rgz, texts, tmp_path):

@@ -186,7 +186,9 @@ def test_the_users_words_of_a_small_dictionary_count_towards_its_total(files):
     same_as_jieba(files, ["学习人工智能", "人工学习", "智能学"], [("人工", 2), ("智能学", 1), ("学习", 0), ("学习", 4)])
 
 
-@pytest.mark.parametrize("line", ["云计算", "云计算 n", "云 计算 5 n", "云计算 5.5", "云计算 -1", "云计算 5 n x"])
+@pytest.mark.parametrize(
+    "line", ["云计算", "云计算 n", "云 计算 5 n", "云计算 5.5", "云计算 -1", "云计算 5 n x", "云 " + "9" * 5000]
+)
 def test_a_users_malformed_line_is_named(tmp_path, line):
     path = tmp_path / "user.txt"
     path.write_text(f"学习 5 v\n{line}\n", encoding="utf-8")
@@ -208,7 +210,17 @@ def test_a_users_file_in_another_encoding_too_long_a_word_or_no_file_are_named(t
 
 @pytest.mark.parametrize(
     ("pair", "reason"),
-    [(("云", -1), "0 or more, got -1"), (("", 1), "255 characters, got 0"), (("长" * 256, 1), "characters, got 256")],
+    [
+        (("云", -1), r"in 0\.\.2\*\*53, got -1"),
+        (("云", 10**400), r"in 0\.\.2\*\*53, got 1000"),
+        (("云", 2.5), r"in 0\.\.2\*\*53, got 2\.5"),
+        (("云", True), r"in 0\.\.2\*\*53, got True"),
+        (("云", "5"), r"in 0\.\.2\*\*53, got '5'"),
+        (("", 1), "255 characters, got 0"),
+        (("长" * 256, 1), "characters, got 256"),
+        (("云\ud800", 1), "a text without lone surrogates"),
+        ((5, 1), "must be a text .* got 5"),
+    ],
 )
 def test_pairs_are_checked_too(pair, reason):
     with pytest.raises(RgzError, match=reason):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jieba_oracle import jieba_tokenizer
 
 from rgz import _kernels
+from rgz.errors import RgzError
 from rgz.text import segment
 from rgz.text.segment import Segmenter, default_segmenter
 
@@ -115,6 +116,9 @@ def test_what_is_no_text_is_refused():
         segment(b"bytes")
     with pytest.raises(TypeError, match="texts must be str, got bytes at 1"):
         Segmenter().segment_batch(["a", b"bytes"])
+    for cut_batch in (Segmenter().segment_batch, Segmenter().word_ends):
+        with pytest.raises(RgzError, match="a list of texts is wanted, got one text"):
+            cut_batch("人民")
 
 
 # ---- the binding refuses what would leave the arrays

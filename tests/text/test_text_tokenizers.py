@@ -63,8 +63,20 @@ def tokenizer(request):
 def test_all_kinds_are_trained_alike_and_not_on_one_text(kind):
     options = {} if kind is BPETokenizer else {"character_coverage": 0.9}
     assert isinstance(kind.train(iter(CORPUS), vocab_size=300, min_frequency=2, n_threads=2, **options), kind)
-    with pytest.raises(RgzError, match=r"trained on a list of texts, got one text; write \[text\]"):
+    with pytest.raises(RgzError, match=r"a list of texts is wanted, got one text; write \[text\]"):
         kind.train(CORPUS[0])
+
+
+@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, BPETokenizer])
+def test_what_training_and_encoding_are_given_is_checked(kind):
+    for vocab_size in (300.5, "300"):
+        with pytest.raises(RgzError, match=r"vocab_size must be an integer of at least 260 .*, got '?300"):
+            kind.train(CORPUS, vocab_size=vocab_size)
+    tokenizer = kind.train(CORPUS, min_frequency=10**30)
+    with pytest.raises(RgzError, match=r"a list of texts is wanted, got one text"):
+        tokenizer.encode_batch(CORPUS[0])
+    with pytest.raises(RgzError, match=r"n_threads must be an integer in 1\.\."):
+        tokenizer.encode_batch(CORPUS, n_threads=0)
 
 
 @pytest.mark.parametrize("text", NASTY + CORPUS)
@@ -260,7 +272,7 @@ def test_a_character_vocabulary_gives_an_id_a_character():
 
 def test_a_vocabulary_too_small_for_the_bytes_is_refused():
     for kind in (WordTokenizer, CharTokenizer, BPETokenizer):
-        with pytest.raises(RgzError, match=r"vocab_size must be at least 260 .*, got 259"):
+        with pytest.raises(RgzError, match=r"vocab_size must be an integer of at least 260 .*, got 259"):
             kind.train(["x"], vocab_size=259)
 
 
