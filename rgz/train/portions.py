@@ -17,6 +17,7 @@ from rgz.memory import Ints
 from rgz.train.interfaces import BatchLike
 
 ROWS = 1024
+_LARGEST_SHARE = ROWS + ROWS // 2
 
 
 class Portion(NamedTuple):
@@ -36,9 +37,14 @@ class Portion(NamedTuple):
 
 
 def most_rows(rows: int, longest: int) -> int:
-    """Rows of the largest portion of a batch of `rows`, whose sequences have up to `longest`."""
-    count = _count(rows)
-    return rows if count == 1 else min(rows, -(-rows // count) + longest - 1)
+    """Rows of the largest portion of any batch of up to `rows`, whose sequences have up to `longest`.
+
+    A smaller batch may be cut into fewer portions, and these be larger.
+    """
+    if rows <= _LARGEST_SHARE:
+        return rows
+    share = min(-(-rows // 2), _LARGEST_SHARE)
+    return min(rows, max(_LARGEST_SHARE, share + longest - 1))
 
 
 def portions(batch: BatchLike) -> Iterator[Portion]:
@@ -58,4 +64,4 @@ def portions(batch: BatchLike) -> Iterator[Portion]:
 
 def _count(rows: int) -> int:
     """Of even portions: ROWS each, or up to half as many again."""
-    return max(1, -(-rows // (ROWS + ROWS // 2)))
+    return max(1, -(-rows // _LARGEST_SHARE))
