@@ -48,11 +48,8 @@ def most_rows(rows: int, longest: int) -> int:
 
 
 def portions(batch: BatchLike) -> Iterator[Portion]:
-    """The sequences of a batch in order, as many at a time as reach an even share of its rows."""
+    """The sequences of a batch in order, as many at a time as reach an even share of its rows; none of an empty one."""
     rows, count = len(batch.tokens), _count(len(batch.tokens))
-    if count == 1:
-        yield Portion(batch.tokens, batch.targets, batch.cu_seqlens)
-        return
     first, last = 0, len(batch.cu_seqlens) - 1
     while first < last:
         begin = int(batch.cu_seqlens[first])

@@ -139,6 +139,13 @@ def test_portions_are_the_batch_in_whole_sequences_and_even(lengths):
     assert most_rows(len(tokens), max(lengths)) <= max(1.5 * ROWS, ROWS + 1.5 * max(lengths), len(tokens) / 2 + 1)
 
 
+def test_an_empty_batch_adds_nothing():
+    step = rgz.TrainStep(rgz.Model(CONFIG))
+    nothing = np.zeros(0, np.int32)
+    batch = Portion(nothing, nothing, np.zeros(1, np.int32))
+    assert step.accumulate(batch) == 0.0 and step.evaluate(batch) == 0.0
+
+
 @pytest.mark.parametrize("length", [1, 100, 900, 4000])
 def test_no_smaller_batch_has_a_larger_portion_than_planned(length):
     def largest(rows):
