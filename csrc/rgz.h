@@ -30,12 +30,12 @@ int rgz_isa_active(void);      /* the one rgz_active() serves */
 int rgz_isa_select(int isa);   /* 1 if it is now active, 0 if it is not usable */
 const rgz_kernels *rgz_active(void);
 
-/* Fortran sgemm, borrowed from the program that loads us. Without one (address NULL) rgz's own C sgemm does the same
- * work more slowly. */
+/* Fortran sgemm, borrowed from the program that loads us. Without one (address NULL) products are rgz's own. */
 void rgz_set_sgemm(void *address);
 int rgz_has_sgemm(void);
 
-/* Attention works on blocks of RGZ_ATTENTION_BLOCK queries x keys, so many of queries at a time; each thread needs this much scratch. */
+/* Attention works on blocks of RGZ_ATTENTION_BLOCK queries x keys, RGZ_ATTENTION_GROUP of queries at a time; each thread
+ * needs this much scratch. */
 #define RGZ_ATTENTION_BLOCK 96
 #define RGZ_ATTENTION_GROUP 3
 rgz_int rgz_attention_scratch_floats(rgz_int head_size);

@@ -1,4 +1,4 @@
-/* block_mm.h - the small matrix product inside attention and the C sgemm: operands already in cache, no packing.
+/* block_mm.h - the small matrix product inside attention: operands already in cache, no packing.
  *
  *   c[i,j] = (add ? c[i,j] : 0) + sum_p a[i * a_row + p * a_col] * b[p * ldb + j]     i < m, j < n, p < k
  *
@@ -102,12 +102,6 @@ static inline void mm_strip(rgz_int rows, rgz_int n, rgz_int k, const float *a, 
 #endif
         }
     }
-}
-
-RGZ_INLINE void mm(rgz_int m, rgz_int n, rgz_int k, const float *a, rgz_int a_row, rgz_int a_col, const float *b,
-                   rgz_int ldb, float *c, rgz_int ldc, int add) {
-    for (rgz_int i = 0; i < m; i += MM_ROWS)
-        mm_strip(rgz_min(MM_ROWS, m - i), n, k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc, ldc, add);
 }
 
 #endif

@@ -1,11 +1,11 @@
 /* packed_gemm.h - the product of large row-major matrices on one thread, after Goto, van de Geijn 2008, "Anatomy of
  * high-performance matrix multiplication", ACM TOMS 34(3).
  *
- * b is copied, a block of GEMM_DEPTH x GEMM_WIDTH at a time, into panels as wide as a register tile, which then stay in
- * the second cache while all rows of a pass by, unless b lies that closely together anyway; the rows of a are copied into strips as high as a register tile, for rows a
- * power of two apart would throw each other out of the first cache. Each element of c is the sum, in the order of k, of
- * one chain of fused multiply-adds for every GEMM_DEPTH terms: its bits depend neither on the other sizes of the blocks
- * nor on how c is cut into tiles.
+ * b is copied, a block of GEMM_DEPTH x GEMM_WIDTH at a time, into panels as wide as a register tile, which then stay
+ * in the second cache while all rows of a pass by, unless b lies that closely together anyway; the rows of a are
+ * copied into strips as high as a register tile, for rows a power of two apart would throw each other out of the
+ * first cache. Each element of c is the sum, in the order of k, of one chain of fused multiply-adds for every
+ * GEMM_DEPTH terms: its bits depend neither on the other sizes of the blocks nor on how c is cut into tiles.
  */
 #ifndef RGZ_PACKED_GEMM_H
 #define RGZ_PACKED_GEMM_H

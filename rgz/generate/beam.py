@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rgz.errors import RgzError
-from rgz.generate.sampling import penalized, refuse_nan
+from rgz.generate.sampling import penalized, refuse_not_finite
 from rgz.generate.spelling import Spelling
 from rgz.generate.window import Window
 from rgz.messages import tr
@@ -78,7 +78,7 @@ def _log_probabilities(window: Window, spelling: Spelling, penalty: float) -> np
     rows: np.ndarray = np.stack(
         [penalized(row, ids, penalty) for row, ids in zip(window.logits, window.sequences, strict=True)]
     )
-    refuse_nan(rows)
+    refuse_not_finite(rows)
     for row, ids in zip(rows, window.sequences, strict=True):
         row[spelling.forbidden(ids)] = -np.inf
     rows -= rows.max(axis=1, keepdims=True)

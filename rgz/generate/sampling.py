@@ -56,8 +56,8 @@ class Sampling(Strict):
     def choose(self, logits: Floats, seen: Sequence[int], forbidden: np.ndarray, random: np.random.Generator) -> int:
         """The next token. logits (V,) is not changed; seen: ids of the text so far; forbidden: ids never chosen."""
         scores = penalized(logits, seen, self.repetition_penalty)
+        refuse_not_finite(scores)
         scores[forbidden] = -np.inf
-        refuse_nan(scores)
         if self.greedy or self.temperature == 0:
             return int(scores.argmax())
         return self._draw((scores - scores.max()) / self.temperature, random)
@@ -72,8 +72,8 @@ class Sampling(Strict):
         stays = np.cumsum(probabilities) - probabilities < self.top_p
         stays &= probabilities >= self.min_p * probabilities[0]
         kept, probabilities = kept[stays], probabilities[stays]
-        drawn = np.searchsorted(np.cumsum(probabilities), random.random() * probabilities.sum(), side="right")
-        return int(kept[drawn])
+        reached = np.cumsum(probabilities)
+        return int(kept[np.searchsorted(reached[:-1], random.random() * reached[-1], side="right")])
 
 
 def among_largest(scores: np.ndarray, k: int) -> np.ndarray:
@@ -87,8 +87,8 @@ def among_largest(scores: np.ndarray, k: int) -> np.ndarray:
     return np.flatnonzero(scores >= np.partition(maxima, -k)[-k])
 
 
-def refuse_nan(scores: np.ndarray) -> None:
-    if np.isnan(scores).any():
+def refuse_not_finite(scores: np.ndarray) -> None:
+    if not np.isfinite(scores).all():
         raise RgzError(tr("the model's logits are not numbers: its weights are damaged, or training diverged"))
 
 

@@ -17,6 +17,7 @@ from rgz.memory import Ints
 from rgz.train.interfaces import BatchLike
 
 ROWS = 1024
+_LARGEST_SHARE = ROWS + ROWS // 2
 
 
 class Portion(NamedTuple):
@@ -36,17 +37,19 @@ class Portion(NamedTuple):
 
 
 def most_rows(rows: int, longest: int) -> int:
-    """Rows of the largest portion of a batch of `rows`, whose sequences have up to `longest`."""
-    count = _count(rows)
-    return rows if count == 1 else min(rows, -(-rows // count) + longest - 1)
+    """Rows of the largest portion of any batch of up to `rows`, whose sequences have up to `longest`.
+
+    A smaller batch may be cut into fewer portions, and these be larger.
+    """
+    if rows <= _LARGEST_SHARE:
+        return rows
+    share = min(-(-rows // 2), _LARGEST_SHARE)
+    return min(rows, max(_LARGEST_SHARE, share + longest - 1))
 
 
 def portions(batch: BatchLike) -> Iterator[Portion]:
-    """The sequences of a batch in order, as many at a time as reach an even share of its rows."""
+    """The sequences of a batch in order, as many at a time as reach an even share of its rows; none of an empty one."""
     rows, count = len(batch.tokens), _count(len(batch.tokens))
-    if count == 1:
-        yield Portion(batch.tokens, batch.targets, batch.cu_seqlens)
-        return
     first, last = 0, len(batch.cu_seqlens) - 1
     while first < last:
         begin = int(batch.cu_seqlens[first])
@@ -58,4 +61,4 @@ def portions(batch: BatchLike) -> Iterator[Portion]:
 
 def _count(rows: int) -> int:
     """Of even portions: ROWS each, or up to half as many again."""
-    return max(1, -(-rows // (ROWS + ROWS // 2)))
+    return max(1, -(-rows // _LARGEST_SHARE))

@@ -209,11 +209,31 @@ def test_a_prompt_that_is_none_is_refused(prompt):
         build().generate(rgz.ByteTokenizer(), prompt)
 
 
-def test_damaged_weights_are_said():
+@pytest.mark.parametrize("beams", [1, 2])
+def test_damaged_weights_are_said(beams):
     model = build()
     model.weights[:] = np.nan
     with pytest.raises(RgzError, match="not numbers"):
-        model.generate(rgz.ByteTokenizer(), "a")
+        model.generate(rgz.ByteTokenizer(), "a", num_beams=beams)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(greedy=True), Sampling(top_k=None)])
+def test_logits_that_are_not_finite_are_said(sampling, value):
+    logits = np.zeros(300, np.float32)
+    logits[7] = value
+    with pytest.raises(RgzError, match="not numbers"):
+        sampling.choose(logits, [], np.array([], int), sampling.generator())
+
+
+def test_the_largest_number_a_generator_gives_draws_a_token():
+    class Largest:
+        def random(self):
+            return np.nextafter(1.0, 0.0)
+
+    for seed in range(200):
+        logits = np.random.default_rng(seed).standard_normal(300).astype(np.float32)
+        assert 0 <= Sampling(top_k=None, top_p=1.0).choose(logits, [], np.array([], int), Largest()) < 300
 
 
 @pytest.mark.parametrize(

@@ -139,12 +139,31 @@ def test_portions_are_the_batch_in_whole_sequences_and_even(lengths):
     assert most_rows(len(tokens), max(lengths)) <= max(1.5 * ROWS, ROWS + 1.5 * max(lengths), len(tokens) / 2 + 1)
 
 
+def test_an_empty_batch_adds_nothing():
+    step = rgz.TrainStep(rgz.Model(CONFIG))
+    nothing = np.zeros(0, np.int32)
+    batch = Portion(nothing, nothing, np.zeros(1, np.int32))
+    assert step.accumulate(batch) == 0.0 and step.evaluate(batch) == 0.0
+
+
+@pytest.mark.parametrize("length", [1, 100, 900, 4000])
+def test_no_smaller_batch_has_a_larger_portion_than_planned(length):
+    def largest(rows):
+        ends = np.unique([*range(0, rows, length), rows]).astype(np.int32)
+        tokens = np.zeros(rows, np.int32)
+        return max(len(p.tokens) for p in portions(Portion(tokens, tokens, ends)))
+
+    sizes = [1, 1024, 1536, 1537, 1600, 2048, 3071, 3072, 3073, 3100, 4096, 4608, 6000]
+    for i, rows in enumerate(sizes):
+        assert max(map(largest, sizes[: i + 1])) <= most_rows(rows, length) <= rows
+
+
 def test_an_update_in_portions_is_that_of_the_whole_batch(monkeypatch):
     rows = [np.random.default_rng(i).integers(0, 300, 5 + 3 * i) for i in range(16)]
     config = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4)
     whole = rgz.TrainStep(rgz.Model(config))
     out = whole(rows)
-    monkeypatch.setattr("rgz.train.portions.ROWS", 64)
+    monkeypatch.setattr("rgz.train.portions._LARGEST_SHARE", 96)
     parts = rgz.TrainStep(rgz.Model(config))
     again = parts(rows)
     assert again.tokens == out.tokens
