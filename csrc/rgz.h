@@ -34,8 +34,8 @@ const rgz_kernels *rgz_active(void);
 void rgz_set_sgemm(void *address);
 int rgz_has_sgemm(void);
 
-/* Attention works on blocks of RGZ_ATTENTION_BLOCK queries x keys, RGZ_ATTENTION_GROUP of queries at a time; each thread
- * needs this much scratch. */
+/* Attention works on blocks of RGZ_ATTENTION_BLOCK queries x keys, RGZ_ATTENTION_GROUP of queries at a time; each
+ * thread needs this much scratch. */
 #define RGZ_ATTENTION_BLOCK 96
 #define RGZ_ATTENTION_GROUP 3
 rgz_int rgz_attention_scratch_floats(rgz_int head_size);

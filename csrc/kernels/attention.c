@@ -7,8 +7,8 @@
  * Shapes: N rows hold all sequences end to end, sequence s is rows cu_seqlens[s] .. cu_seqlens[s+1] - 1 and sees only
  * itself. q, dq (N, heads, head_size); k, v, dk, dv (N, kv_heads, head_size); out, dout (N, heads, head_size); lse
  * (N, heads). The *_stride is floats from one row of N to the next, so q, k, v may be parts of one qkv matrix; dout
- * has out's stride. Query head h reads key head h / (heads / kv_heads). scratch: rgz_attention_scratch_floats(head_size)
- * for each thread. Forward WRITES out and lse, backward WRITES dq, dk, dv; no T x T matrix exists.
+ * has out's stride. Query head h reads key head h / (heads / kv_heads). scratch for each thread:
+ * rgz_attention_scratch_floats(head_size). Forward WRITES out and lse, backward WRITES dq, dk, dv; no T x T matrix exists.
  *
  * A block is up to 96 queries by 96 keys, held transposed (keys down, queries across): then maxima and sums of the
  * softmax run down the block, lane by lane, and no step needs a sum across lanes. Above the diagonal nothing is

@@ -4,8 +4,8 @@
  *   activated[r,o] = activation(y[r,o])        (linear_activation_forward: relu, gelu, gelu_tanh; see activation.c)
  *   dx = dy weight,  dweight += dy^T x,  dbias[o] += sum_r dy[r,o]
  *
- * Shapes: x (rows, in); y, activated, dy, residual (rows, out); weight (out, in); bias (out). bias and residual may be NULL;
- * residual may be y itself. Backward WRITES dx and ADDS to dweight and dbias, each of which may be NULL.
+ * Shapes: x (rows, in); y, activated, dy, residual (rows, out); weight (out, in); bias (out). bias and residual may be
+ * NULL; residual may be y itself. Backward WRITES dx and ADDS to dweight and dbias, each of which may be NULL.
  * Threads: tiles of the outputs, one queue; same bits for any n_threads.
  */
 #include "tiles.h"

@@ -33,8 +33,8 @@ RGZ_INLINE tiling tile_by_shape(rgz_int m, rgz_int n) {
     return tiles_of(m, n, 1, 1, rgz_blocks(m, height), rgz_blocks(n, width));
 }
 
-/* For our own, which copies b, or reads it, anew for every row of tiles and a for every column of them: of the ways to cut
- * that leave enough tiles, the one that is done first. A number copied takes about as long as a vector multiplied. */
+/* For our own, which copies b, or reads it, anew for every row of tiles and a for every column of them: of the ways to
+ * cut that leave enough tiles, the one that is done first. A number copied takes about as long as a vector multiplied. */
 RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads) {
     enum { EACH = 2 }; /* tiles for every thread: one that is held up holds few others up */
     const rgz_int strips = rgz_max(rgz_blocks(g->m, MM_ROWS), 1), panels = rgz_max(rgz_blocks(g->n, GEMM_PANEL), 1);

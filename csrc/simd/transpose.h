@@ -86,8 +86,8 @@ RGZ_INLINE void transpose_sixteen(float *t, rgz_int ldt, const float *rows, rgz_
             _mm512_mask_storeu_ps(t + c * ldt, there, u[c]);
 }
 
-/* What sixteen columns at a time can do, where cols allows: returns the first row that is left. Twelve rows are those of
- * a register tile. */
+/* What sixteen columns at a time can do, where cols allows: returns the first row that is left. Twelve rows are those
+ * of a register tile. */
 RGZ_INLINE rgz_int transpose_sixteens(float *t, rgz_int ldt, const float *rows, rgz_int ldr, rgz_int n, rgz_int cols) {
     rgz_int r = 0;
     if (cols % 16) return 0;
