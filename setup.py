@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent
 KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob("*.c"))
 HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*"))
 TEXT = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/text").glob("*.c"))
-SHARED = ["csrc/dispatch.c", "csrc/sgemm.c", *TEXT]  # compiled once, with the baseline's flags
+SHARED = ["csrc/dispatch.c", "csrc/scratch.c", "csrc/sgemm.c", *TEXT]  # compiled once, with the baseline's flags
 ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC)
     "generic": (None, [], []),
     "avx2": (("x86_64", "amd64"), ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),

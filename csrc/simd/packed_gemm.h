@@ -13,6 +13,7 @@
 #include "activations.h"
 #include "block_mm.h"
 #include "gemm.h"
+#include "scratch.h"
 #include "transpose.h"
 
 #define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a panel */
@@ -145,9 +146,10 @@ static void activate_block(int activation, float *y, const float *x, rgz_int str
         }
 }
 
+_Static_assert((GEMM_WIDTH + GEMM_HEIGHT) * GEMM_DEPTH <= RGZ_PRODUCT_SCRATCH, "panels and strips fit");
+
 static void own_gemm(const rgz_product *g) {
-    _Alignas(64) float panels[GEMM_DEPTH * GEMM_WIDTH];
-    _Alignas(64) float strips[GEMM_DEPTH * GEMM_HEIGHT];
+    float *panels = rgz_product_scratch(), *strips = panels + GEMM_DEPTH * GEMM_WIDTH;
     for (rgz_int j0 = 0; j0 < g->n; j0 += GEMM_WIDTH) {
         const rgz_int width = rgz_min(GEMM_WIDTH, g->n - j0);
         const int in_place = reads_in_place(g, width);
