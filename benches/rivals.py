@@ -45,8 +45,15 @@ def build_torch(config, compiled=False):
     return TorchStep(TorchDecoder(config, rgz.Model(config).parameters()), lr=1e-3, compiled=compiled)
 
 
+def build_numpy(config):
+    from numpy_model import NumPyStep
+
+    return NumPyStep(config, rgz.Model(config).parameters(), lr=1e-3)
+
+
 RIVALS = {
     "rgz": build_rgz,
+    "NumPy": build_numpy,
     "torch": build_torch,
     "torch.compile": lambda config: build_torch(config, compiled=True),
 }

@@ -1,4 +1,4 @@
-"""A training update, float32, beside PyTorch in the same run: tokens/s and the share of this run's sgemm rate.
+"""A training update, float32, beside PyTorch and plain NumPy in the same run: tokens/s and the share of its sgemm rate.
 
 pytest benches/test_step.py --benchmark-columns=median,rounds
 """

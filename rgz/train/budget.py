@@ -13,7 +13,7 @@ from rgz.messages import tr
 from rgz.strict import parse_bytes
 from rgz.threads import resolve_threads
 from rgz.train.plan import TrainingPlan, plan_training
-from rgz.train.portions import ROWS, most_rows
+from rgz.train.portions import most_rows, rows_at_once
 
 _SPARE = 1.03  # what the reports, the progress bar and the allocator take besides
 
@@ -39,7 +39,7 @@ def fit_memory(model: Any, args: TrainingArguments) -> tuple[TrainingArguments, 
     assert args.max_memory is not None
     limit = parse_bytes("max_memory", args.max_memory)
     least = None
-    for choice in _choices(args):
+    for choice in _choices(args, rows_at_once(model.config.hidden_size)):
         needed = _peak(model, choice)
         least = needed if least is None else min(least, needed)
         if needed <= limit:
@@ -54,12 +54,12 @@ def fit_memory(model: Any, args: TrainingArguments) -> tuple[TrainingArguments, 
     )
 
 
-def _choices(args: TrainingArguments) -> Iterator[TrainingArguments]:
+def _choices(args: TrainingArguments, at_once: int) -> Iterator[TrainingArguments]:
     """What could be trained with, the fastest first."""
     sizes = [dataclasses.replace(args, max_memory=None)]
     while (smaller := _halved(sizes[-1])) is not None:
         sizes.append(smaller)
-    large = [size for size in sizes if size is sizes[0] or size.batch_rows >= ROWS]
+    large = [size for size in sizes if size is sizes[0] or size.batch_rows >= at_once]
     for some in (large, sizes[len(large) :]):
         yield from some
         if not args.gradient_checkpointing:
@@ -80,7 +80,7 @@ def _peak(model: Any, args: TrainingArguments) -> float:
     flat = model.weights.nbytes
     copies = 3 + (args.load_best_model_at_end or "best" in args.save_strategy)
     model.recompute(len(model.blocks) if args.gradient_checkpointing else 0)
-    rows = most_rows(args.batch_rows, args.max_length)
+    rows = most_rows(args.batch_rows, args.max_length, rows_at_once(model.config.hidden_size))
     activations = model.planned_bytes(rows, rows, True, resolve_threads(args.n_threads))
     peak: float = _SPARE * (resident_bytes() + copies * flat + activations)
     return peak

@@ -18,7 +18,7 @@ from rgz.optim.adamw import AdamW, AdamWState
 from rgz.strict import need_instance
 from rgz.threads import resolve_threads, single_threaded_blas
 from rgz.train.interfaces import BatchLike
-from rgz.train.portions import Portion, most_rows, portions
+from rgz.train.portions import Portion, most_rows, portions, rows_at_once
 
 _STREAMS_PER_BATCH = 1 << 12
 _BATCHES_PER_UPDATE = 1 << 16
@@ -81,8 +81,10 @@ class TrainStep:
         self._norm_scratch = np.empty(_kernels.squared_norm_scratch(model.layout.total))
         model.bind(self._gradients)
         self._plan_size = (0, 0)
+        self._rows_at_once = rows_at_once(model.config.hidden_size)
         if plan_rows:
-            rows = most_rows(plan_rows, plan_length or model.config.max_position_embeddings)
+            longest = plan_length or model.config.max_position_embeddings
+            rows = most_rows(plan_rows, longest, self._rows_at_once)
             self._plan_size = rows, min(plan_seqs or rows, rows)
         model.recompute(len(model.blocks) if gradient_checkpointing else 0)
         if plan_rows:
@@ -101,7 +103,7 @@ class TrainStep:
             self.model.bind(self._gradients)
         total = 0.0
         with single_threaded_blas():
-            for part in portions(batch):
+            for part in portions(batch, self._rows_at_once):
                 p = self.model.prepare(part.tokens, part.cu_seqlens, training=True, n_threads=self.n_threads)
                 p.dropout_seed = self.seed
                 p.dropout_stream = (self.n_updates * _BATCHES_PER_UPDATE + self._micro) * _STREAMS_PER_BATCH
@@ -136,7 +138,7 @@ class TrainStep:
     def evaluate(self, batch: BatchLike) -> float:
         """Sum of the token losses, without dropout or gradients."""
         with single_threaded_blas():
-            return sum(self._loss(part) for part in portions(batch))
+            return sum(self._loss(part) for part in portions(batch, self._rows_at_once))
 
     def _loss(self, part: Portion) -> float:
         p = self.model.prepare(part.tokens, part.cu_seqlens, training=False, n_threads=self.n_threads)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rgz
-from rgz.train.portions import ROWS, Portion, most_rows, portions
+from rgz.train.portions import Portion, most_rows, portions
 from rgz.train.step import TrainStep, ragged_batch
 
 CONFIG = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, dropout=0.1)
@@ -126,17 +126,19 @@ def test_accumulated_micro_batches_equal_the_large_batch():
 @pytest.mark.parametrize(
     "lengths", [[100] * 15, [100] * 16, [128] * 32, [1] * 5000, [4000], [3, 4000, 2000, 1, 1], list(range(1, 90))]
 )
-def test_portions_are_the_batch_in_whole_sequences_and_even(lengths):
+@pytest.mark.parametrize("at_once", [512, 1024])
+def test_portions_are_the_batch_in_whole_sequences_and_even(lengths, at_once):
     tokens = np.arange(sum(lengths), dtype=np.int32)
     cu_seqlens = np.cumsum([0, *lengths]).astype(np.int32)
-    parts = list(portions(Portion(tokens, tokens + 1, cu_seqlens)))
+    parts = list(portions(Portion(tokens, tokens + 1, cu_seqlens), at_once))
     assert np.concatenate([p.tokens for p in parts]).tolist() == tokens.tolist()
     assert np.concatenate([p.targets for p in parts]).tolist() == (tokens + 1).tolist()
     assert [n for p in parts for n in np.diff(p.cu_seqlens).tolist()] == lengths
     assert all(p.cu_seqlens[0] == 0 and p.cu_seqlens[-1] == len(p.tokens) for p in parts)
-    assert max(len(p.tokens) for p in parts) <= most_rows(len(tokens), max(lengths))
-    assert len(parts) == 1 or len(tokens) > 1.5 * ROWS
-    assert most_rows(len(tokens), max(lengths)) <= max(1.5 * ROWS, ROWS + 1.5 * max(lengths), len(tokens) / 2 + 1)
+    most = most_rows(len(tokens), max(lengths), at_once)
+    assert max(len(p.tokens) for p in parts) <= most
+    assert len(parts) == 1 or len(tokens) > 1.25 * at_once
+    assert most <= max(1.25 * at_once + max(lengths), len(tokens) / 2 + 1)
 
 
 def test_an_empty_batch_adds_nothing():
@@ -151,11 +153,11 @@ def test_no_smaller_batch_has_a_larger_portion_than_planned(length):
     def largest(rows):
         ends = np.unique([*range(0, rows, length), rows]).astype(np.int32)
         tokens = np.zeros(rows, np.int32)
-        return max(len(p.tokens) for p in portions(Portion(tokens, tokens, ends)))
+        return max(len(p.tokens) for p in portions(Portion(tokens, tokens, ends), 1024))
 
-    sizes = [1, 1024, 1536, 1537, 1600, 2048, 3071, 3072, 3073, 3100, 4096, 4608, 6000]
+    sizes = [1, 1024, 1280, 1281, 1536, 1537, 1600, 1920, 2048, 3071, 3072, 3073, 3100, 4096, 4608, 6000]
     for i, rows in enumerate(sizes):
-        assert max(map(largest, sizes[: i + 1])) <= most_rows(rows, length) <= rows
+        assert max(map(largest, sizes[: i + 1])) <= most_rows(rows, length, 1024) <= rows
 
 
 def test_an_update_in_portions_is_that_of_the_whole_batch(monkeypatch):
@@ -163,7 +165,7 @@ def test_an_update_in_portions_is_that_of_the_whole_batch(monkeypatch):
     config = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4)
     whole = rgz.TrainStep(rgz.Model(config))
     out = whole(rows)
-    monkeypatch.setattr("rgz.train.portions._LARGEST_SHARE", 96)
+    monkeypatch.setattr("rgz.train.portions._ROWS", 80)
     parts = rgz.TrainStep(rgz.Model(config))
     again = parts(rows)
     assert again.tokens == out.tokens
