@@ -1,6 +1,6 @@
-# clang 19, lld and libomp: the kernels, and nothing of the C library that Android's (API 24) does not have
+# clang 19, lld and libomp instead of gcc, ld and libgomp: kernels, text, training steps
 . "$CI_FOLDER/common.sh"
-need_debian clang-19 lld-19 libomp-19-dev libomp5-19 musl-dev
+need_debian clang-19 lld-19 libomp-19-dev libomp5-19
 
 export CC="clang-19 -I/usr/lib/llvm-19/lib/clang/19/include" LDSHARED="clang-19 -shared -fuse-ld=lld"
 RGZ_EXTRA_CFLAGS="-Werror" RGZ_EXTRA_LDFLAGS="-fuse-ld=lld" build_variant clang
