@@ -39,11 +39,22 @@ ANDROID = hasattr(sys, "getandroidapilevel")
 ABI3 = not ANDROID and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
-def target_machine() -> str:
-    """The machine being built for: cibuildwheel's ARCHFLAGS or host platform before the running interpreter's."""
-    if "-arch" in os.environ.get("ARCHFLAGS", ""):
-        return os.environ["ARCHFLAGS"].split("-arch")[1].split()[0].lower()
-    return (sysconfig.get_platform().rsplit("-", 1)[-1] if os.name == "nt" else platform.machine()).lower()
+def one_architecture() -> None:
+    """Make a universal2 Python of macOS build for the machine it runs on: one file cannot hold AVX2 and NEON."""
+    if sys.platform == "darwin" and "ARCHFLAGS" not in os.environ:
+        os.environ["ARCHFLAGS"] = f"-arch {platform.machine()}"
+        host = sysconfig.get_platform().replace("universal2", platform.machine())
+        os.environ.setdefault("_PYTHON_HOST_PLATFORM", host)  # the wheel's tag
+
+
+def target_machine(plat_name: str) -> str:
+    """The machine being built for: macOS's ARCHFLAGS or Windows' platform name before the running interpreter's."""
+    architectures = os.environ.get("ARCHFLAGS", "").split("-arch")[1:]
+    if sys.platform == "darwin" and architectures:
+        if len(architectures) > 1:
+            raise RuntimeError(f"rgz is built for one architecture at a time, got ARCHFLAGS={os.environ['ARCHFLAGS']}")
+        return architectures[0].split()[0].lower()
+    return (plat_name.rsplit("-", 1)[-1] if os.name == "nt" else platform.machine()).lower()
 
 
 def openmp_flags() -> list[tuple[list[str], list[str]]]:
@@ -96,7 +107,9 @@ def unicode_classes() -> str:
 class BuildKernels(build_ext):
     def build_extension(self, ext: Extension) -> None:
         msvc = self.compiler.compiler_type == "msvc"
-        optimize = ["/O2", "/std:c11"] if msvc else ["-O3", "-std=gnu11", "-ffp-contract=off", "-g0", "-Wall"]
+        optimize = ["-O3", "-std=gnu11", "-ffp-contract=off", "-g0", "-Wall"]
+        if msvc:
+            optimize = ["/O2", "/std:c11", "/wd4068"]  # C4068: `#pragma GCC unroll` is unknown to it
         omp_compile, omp_link = self.probe_openmp()
         common = optimize + omp_compile + shlex.split(os.environ.get("RGZ_EXTRA_CFLAGS", ""))
 
@@ -104,7 +117,7 @@ class BuildKernels(build_ext):
         generated.mkdir(parents=True, exist_ok=True)
         (generated / "unicode_classes.h").write_text(unicode_classes())
 
-        machine, built = target_machine(), []
+        machine, built = target_machine(self.plat_name), []
         jobs = [(source, None) for source in SHARED]
         for name, (machines, gcc, cl) in ISAS.items():
             flags = cl if msvc else gcc
@@ -133,7 +146,8 @@ class BuildKernels(build_ext):
             ext.extra_objects = list(pool.map(compile_one, jobs))
         # The binding only checks and calls: compiling it hard takes three times as long and gains nothing.
         ext.extra_compile_args = ["/O1"] if msvc else ["-O1", "-g0"]
-        ext.extra_link_args = omp_link + shlex.split(os.environ.get("RGZ_EXTRA_LDFLAGS", ""))
+        libm = [] if msvc else ["-lm"]
+        ext.extra_link_args = omp_link + libm + shlex.split(os.environ.get("RGZ_EXTRA_LDFLAGS", ""))
         super().build_extension(ext)
 
     @staticmethod
@@ -180,18 +194,20 @@ class BuildKernels(build_ext):
         return [], []
 
 
-setup(
-    ext_modules=[
-        Extension(
-            "rgz._kernels",
-            ["rgz/_kernels.pyx"],
-            include_dirs=["csrc"],
-            # setuptools relinks on a change of these only, and the sdist takes them from here
-            depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS, "rgz/_text.pxi", "rgz/_bpe.pxi"],
-            define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
-            py_limited_api=ABI3,
-        )
-    ],
-    cmdclass={"build_ext": BuildKernels},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
-)
+if __name__ == "__main__":
+    one_architecture()
+    setup(
+        ext_modules=[
+            Extension(
+                "rgz._kernels",
+                ["rgz/_kernels.pyx"],
+                include_dirs=["csrc"],
+                # setuptools relinks on a change of these only, and the sdist takes them from here
+                depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS, "rgz/_text.pxi", "rgz/_bpe.pxi"],
+                define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
+                py_limited_api=ABI3,
+            )
+        ],
+        cmdclass={"build_ext": BuildKernels},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+    )

@@ -125,8 +125,9 @@ cdef class BPEEncoder:
         if text.shape[0] == 0:
             lengths[:] = 0
             return
-        remember = not self.busy  # calls from other Python threads go without the memory of pieces
-        self.busy = True
+        with cython.critical_section(self):  # what the GIL is elsewhere
+            remember = not self.busy  # calls from other Python threads go without the memory of pieces
+            self.busy = True
         with nogil:
             result = rgz_bpe_encode(self.bpe, &ids[0], &lengths[0], &text[0], &offsets[0], offsets.shape[0] - 1,
                                     remember, n_threads)

@@ -1,8 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
 # cython: embedsignature=True, embedsignature.format=clinic, allow_none_for_extension_args=False
+# cython: freethreading_compatible=True
 """The only door to C: one function per kernel. It checks every shape, drops the GIL and calls; it never copies or
 casts to repair. Meaning, shapes and sources of each kernel stand in the header of its file in csrc/kernels."""
 
+cimport cython
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 

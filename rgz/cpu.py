@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,13 @@ def _borrow_sgemm() -> str:
     except ImportError as error:
         if wish:
             raise RgzError(tr("RGZ_BLAS=scipy, but SciPy's sgemm is not to be had: {reason}", reason=error)) from error
+        notice = tr(
+            "SciPy cannot be loaded ({reason}): rgz multiplies matrices itself, which may be slower on {isa}; "
+            "install scipy, or set RGZ_BLAS=rgz to see this no more",
+            reason=error,
+            isa=_kernels.active_isa(),
+        )
+        warnings.warn(notice, RuntimeWarning, stacklevel=2)
         return tr("rgz's own (SciPy's is not to be had: {reason})", reason=error)
     _kernels.set_sgemm(cython_blas.__pyx_capi__["sgemm"])
     return "SciPy"

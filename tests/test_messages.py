@@ -7,10 +7,11 @@ from string import Formatter
 
 import pytest
 
+import rgz
 from rgz.errors import RgzError
 from rgz.messages import language, tr
 
-PACKAGE = Path(__file__).resolve().parents[1] / "rgz"
+PACKAGE = Path(rgz.__file__).parent
 CATALOGS = sorted((PACKAGE / "locale" / "zh").glob("*.json"))
 LANGUAGE_VARIABLES = ("RGZ_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 

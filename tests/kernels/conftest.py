@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
-from scipy.linalg import cython_blas
 from threadpoolctl import threadpool_limits
 
 from rgz import _kernels
 
-SCIPY_SGEMM = cython_blas.__pyx_capi__["sgemm"]
+try:
+    from scipy.linalg import cython_blas
+
+    SCIPY_SGEMM = cython_blas.__pyx_capi__["sgemm"]
+except ImportError:
+    SCIPY_SGEMM = None
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -18,9 +22,9 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["scipy_sgemm", "own_sgemm"])
+@pytest.fixture(params=["scipy_sgemm", "own_sgemm"] if SCIPY_SGEMM else ["own_sgemm"])
 def sgemm(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The borrowed sgemm and rgz's own."""
+    """The borrowed sgemm, where SciPy is installed, and rgz's own."""
     _kernels.set_sgemm(SCIPY_SGEMM if request.param == "scipy_sgemm" else None)
     yield request.param
     _kernels.set_sgemm(SCIPY_SGEMM)

@@ -1,0 +1,35 @@
+# the same wheel under other Pythons: 3.12, 3.13, the newest that NumPy has wheels for; and with the oldest NumPy, SciPy
+. "$CI_FOLDER/common.sh"
+wheel=$(echo "$SCRATCH"/dist/repaired/*.whl)
+tests="tests/kernels/test_binding.py tests/kernels/test_gradients.py tests/models/test_step.py tests/generate tests/test_start.py"
+
+# under NAME PYTHON REQUIREMENT...: a fresh environment.
+under() {
+    local folder="$SCRATCH/python-$1"
+    echo "$1"
+    "$2" -m venv "$folder"
+    retry "$folder/bin/pip" install -q "$wheel" pytest "${@:3}"
+    (cd "$AWAY" && "$folder/bin/python" -P -m pytest -q $tests)
+}
+
+under oldest python3 'numpy==1.26.*' 'scipy==1.11.*'
+for version in 3.12 3.13; do
+    interpreter=$(ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python 2>/dev/null | tail -n 1)
+    interpreter=${interpreter:-$(command -v "python$version" || true)}
+    if [ "$interpreter" ]; then
+        under "$version" "$interpreter"
+    else
+        echo "NOT RUN: there is no Python $version on this machine"
+    fi
+done
+
+# Debian testing has the newest: its packages are unpacked beside ours and entered.
+newest=3.15 root="$SCRATCH/newest"
+debian_root "$root" testing amd64 base-files "python$newest" libstdc++6 libgomp1
+wheels_for "$root/site" "$newest" x86_64 pytest $(dependencies)
+python -m zipfile -e "$wheel" "$root/site"
+mkdir -p "$root"/{proc,sys,dev,tests}
+cp -r "$AWAY/." "$root/tests"
+inside='mount --rbind /proc "$0/proc" && mount --rbind /sys "$0/sys" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
+unshare --mount bash -c "$inside" "$root" /usr/bin/env -C /tests PYTHONPATH=/site PYTHONDONTWRITEBYTECODE=1 \
+    "python$newest" -P -m pytest -q -p no:cacheprovider $tests
