@@ -1,18 +1,18 @@
-"""The machine: which cores a program may use, how many at once, and whose matrix product the kernels use."""
+"""The machine: its instruction set, its memory, and whose matrix product the kernels use."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from rgz import _kernels
+from rgz import _kernels, cores
 from rgz.errors import RgzError
 from rgz.messages import tr
 
-_SYSTEM = Path("/sys")
 _USUAL_PROCESS = 120e6  # bytes, where the system does not tell
 
 
@@ -56,58 +56,6 @@ def _borrow_sgemm() -> str:
 
 _select_isa()
 _PRODUCT = _borrow_sgemm()
-
-
-def allowed_cpus() -> set[int]:
-    """The logical CPUs that the affinity mask leaves us."""
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
-def cgroup_quota(system: Path = _SYSTEM) -> float | None:
-    """CPUs' worth of time that a container may use (cgroup v2, then v1), None without a limit."""
-    try:
-        quota, period = (system / "fs/cgroup/cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        pass  # not cgroup v2
-    try:
-        quota_us = int((system / "fs/cgroup/cpu/cpu.cfs_quota_us").read_text())
-        period_us = int((system / "fs/cgroup/cpu/cpu.cfs_period_us").read_text())
-        return None if quota_us <= 0 else quota_us / period_us
-    except (OSError, ValueError):
-        return None  # no cgroups: no limit
-
-
-def _read_number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def physical_cores(cpus: set[int], system: Path = _SYSTEM) -> int:
-    """Cores behind these logical CPUs: hyperthreads of a core count once, and where cores differ in capacity
-    (big.LITTLE) only those of at least half the largest capacity count: a team waits for its slowest member."""
-    folder = system / "devices/system/cpu"
-    capacity = {cpu: _read_number(folder / f"cpu{cpu}/cpu_capacity") for cpu in cpus}
-    if all(capacity.values()) and capacity:
-        largest = max(c for c in capacity.values() if c)
-        cpus = {cpu for cpu in cpus if 2 * (capacity[cpu] or 0) >= largest}
-    cores = set()
-    for cpu in cpus:
-        topology = folder / f"cpu{cpu}/topology"
-        package, core = _read_number(topology / "physical_package_id"), _read_number(topology / "core_id")
-        cores.add((package, core) if core is not None else cpu)
-    return max(1, len(cores))
-
-
-def usable_cores(system: Path = _SYSTEM) -> int:
-    """How many threads a team should have here: physical cores allowed, no more than the cgroup quota grants."""
-    cores = physical_cores(allowed_cpus(), system)
-    quota = cgroup_quota(system)
-    return cores if quota is None else max(1, min(cores, int(quota + 0.5)))
 
 
 def memory_bytes() -> tuple[int | None, int | None]:
@@ -163,10 +111,12 @@ def name() -> str:
 
 
 def info() -> dict[str, Any]:
-    """What the kernels run on: isa, isas, openmp, blas (what multiplies matrices), n_threads, cpu, memory."""
-    from rgz.threads import resolve_threads
+    """What the kernels run on: isa, isas, openmp, blas (what multiplies matrices), n_threads and why so many, the
+    kinds of cores, the strongest first, memory."""
+    from rgz.threads import explain_threads
 
     total, available = memory_bytes()
+    n_threads, reason = explain_threads()
     return {
         "cpu": name(),
         "isa": _kernels.active_isa(),
@@ -174,8 +124,10 @@ def info() -> dict[str, Any]:
         "isas_compiled": [isa for isa, compiled, _ in _kernels.isas() if compiled],
         "openmp": _kernels.openmp(),
         "blas": _blas_name() if _kernels.has_sgemm() else _PRODUCT,
-        "n_threads": resolve_threads(),
-        "logical_cpus": len(allowed_cpus()),
+        "n_threads": n_threads,
+        "n_threads_because": reason,
+        "logical_cpus": len(cores.allowed_cpus()),
+        "clusters": [dataclasses.asdict(cluster) for cluster in cores.clusters(cores.online_cpus())],
         "memory_total": total,
         "memory_available": available,
     }
