@@ -38,12 +38,12 @@ class Cluster:
 
 
 class Usable(NamedTuple):
-    """What a team may have: `count` threads on `cpus`, the strong ones of those allowed, each core once.
+    """What a team may have: `cores` threads on `cpus`, the strong ones of those allowed, each core once.
 
-    quota : CPUs' worth of time, where that is what limits the count.
+    quota : CPUs' worth of time, where that is what limits them.
     """
 
-    count: int
+    cores: int
     cpus: frozenset[int]
     quota: float | None
 

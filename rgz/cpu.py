@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from rgz import _kernels, cores
 from rgz.errors import RgzError
 from rgz.messages import tr
 
+_PROC = Path("/proc")
+# "CPU part" of /proc/cpuinfo, which has no names on ARM. Source: the Main ID Register in Arm's technical reference
+# manuals of each core; 663 and the like are Phytium's, d01 is HiSilicon's.
+_ARM_PARTS = {
+    "d03": "Cortex-A53", "d04": "Cortex-A35", "d05": "Cortex-A55", "d07": "Cortex-A57", "d08": "Cortex-A72",
+    "d09": "Cortex-A73", "d0a": "Cortex-A75", "d0b": "Cortex-A76", "d0c": "Neoverse-N1", "d0d": "Cortex-A77",
+    "d40": "Neoverse-V1", "d41": "Cortex-A78", "d44": "Cortex-X1", "d46": "Cortex-A510", "d47": "Cortex-A710",
+    "d48": "Cortex-X2", "d49": "Neoverse-N2", "d4d": "Cortex-A715", "d4e": "Cortex-X3", "d80": "Cortex-A520",
+    "d81": "Cortex-A720", "d82": "Cortex-X4", "d01": "TaiShan v110", "662": "FTC662", "663": "FTC663",
+}  # fmt: skip
 _USUAL_PROCESS = 120e6  # bytes, where the system does not tell
 
 
@@ -98,16 +109,32 @@ def peak_bytes() -> float:
 
 
 def name() -> str:
-    """The processor's own name, as far as the system tells."""
+    """The processor's own name, as far as the system tells: on ARM the board's, and the kinds of its cores."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.lower().startswith(("model name", "hardware")):
-                return line.split(":", 1)[1].strip()
+        pairs = [line.split(":", 1) for line in (_PROC / "cpuinfo").read_text().splitlines() if ":" in line]
     except OSError:
-        pass  # no /proc: macOS, Windows
+        pairs = []  # no /proc: macOS, Windows
+    told = [(key.strip().lower(), value.strip()) for key, value in pairs]
+    for key, value in told:
+        if key in ("model name", "hardware") and value:
+            return value
+    parts = [_ARM_PARTS.get(value.lower().removeprefix("0x"), value) for key, value in told if key == "cpu part"]
+    board = _board()
+    if parts or board:
+        counts = sorted(Counter(parts).items(), key=lambda item: (item[1], item[0]))
+        kinds = " + ".join(f"{count} x {part}" for part, count in counts)
+        return f"{board} ({kinds})" if board and kinds else board or kinds
     import platform
 
     return platform.processor() or platform.machine()
+
+
+def _board() -> str:
+    """What a board's device tree calls it, such as Raspberry Pi 5 Model B Rev 1.0; "" where there is none."""
+    try:
+        return (_PROC / "device-tree/model").read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""
 
 
 def info() -> dict[str, Any]:

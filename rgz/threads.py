@@ -14,6 +14,7 @@ from typing import Any
 from rgz import _kernels, cores
 from rgz import cpu as _  # noqa: F401 - it chooses the instruction set and the product
 from rgz.errors import RgzError
+from rgz.guests import pause_guests
 from rgz.messages import tr
 
 _MOST = 1024
@@ -30,6 +31,11 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def process_lock() -> threading.RLock:
+    """The one lock of this process: held while a team computes, and where a thing is made that all threads share."""
+    return _team
 
 
 def _from_environment(name: str) -> int | None:
@@ -82,7 +88,7 @@ def resolve_threads(n_threads: int | None = None) -> int:
         return 1
     if n_threads is not None:
         return int(n_threads)
-    return _wished()[1] or _usable_cores(frozenset(cores.allowed_cpus())).count
+    return _wished()[1] or _usable_cores(frozenset(cores.allowed_cpus())).cores
 
 
 def explain_threads() -> tuple[int, str]:
@@ -116,9 +122,12 @@ def _controller() -> Any:
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Hold every BLAS in the process to one thread, if the kernels borrow one: they call it inside their own team.
+    Other OpenMP runtimes let go of their threads.
 
     Other Python threads wait here until the block ends: buffers of a model and the number of BLAS threads are
     shared by the whole process.
     """
     with _team, _controller().limit(limits=1) if _kernels.has_sgemm() else contextlib.nullcontext():
+        if not _forked:  # where those threads are no more, and would be waited for
+            pause_guests()
         yield

@@ -9,7 +9,8 @@ import pytest
 from machines import FakeMachine
 
 import rgz
-from rgz import cores, threads
+from rgz import cores, cpu, threads
+from rgz.cli.bench import line_to_post
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_frequencies_of_x86_tell_no_kinds(machine, monkeypatch):
 def test_hyper_threads_of_a_core_count_once(machine):
     for number in range(8):
         machine.cpu(number, siblings=f"{number % 4},{number % 4 + 4}", core=number % 4)
-    assert usable(machine).count == 4
+    assert usable(machine).cores == 4
     assert told(machine) == [("0-7", 4)]
 
 
@@ -164,7 +165,7 @@ def test_the_quota_of_a_container_of_version_2(machine, maximum, count):
     several(machine, 8)
     machine.member_of("0::/")
     machine.quota("", cpu_max=maximum)
-    assert usable(machine).count == count
+    assert usable(machine).cores == count
 
 
 def test_the_quota_of_a_group_around_ours_holds_too(machine):
@@ -183,21 +184,21 @@ def test_the_quota_of_version_1(machine, folder, quota, count):
     several(machine, 8)
     machine.member_of("5:memory:/x", f"4:{folder}:/docker/abc", "1:name=systemd:/docker/abc")
     machine.quota(f"{folder}/docker/abc", **{"cpu_cfs_quota_us": quota, "cpu_cfs_period_us": 100_000})
-    assert usable(machine).count == count
+    assert usable(machine).cores == count
 
 
 def test_a_container_of_version_1_sees_its_own_group_as_the_root(machine):
     several(machine, 8)
     machine.member_of("4:cpu,cpuacct:/docker/abc")  # of the host: there is no such folder here
     machine.quota("cpu", cpu_cfs_quota_us=400_000, cpu_cfs_period_us=100_000)
-    assert usable(machine).count == 4
+    assert usable(machine).cores == 4
 
 
 def test_a_group_that_lies_outside_is_not_walked_to(machine):
     several(machine, 8)
     machine.member_of("0::/../../elsewhere")
     machine.quota("../../elsewhere", cpu_max="100000 100000")
-    assert usable(machine).count == 8
+    assert usable(machine).cores == 8
 
 
 def test_a_large_quota_limits_nothing(machine):
@@ -260,3 +261,38 @@ def test_the_affinity_mask_of_this_very_process_counts():
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize(
+    ("parts", "model", "name"),
+    [
+        (["0xd05"] * 4 + ["0xd0b"] * 4, "Orange Pi 5\0", "Orange Pi 5 (4 x Cortex-A55 + 4 x Cortex-A76)"),
+        (["0xd05"] * 4 + ["0xd41"] * 3 + ["0xd44"], None, "1 x Cortex-X1 + 3 x Cortex-A78 + 4 x Cortex-A55"),
+        (["0x663"] * 8, None, "8 x FTC663"),
+        (["0xfff"] * 2, None, "2 x 0xfff"),
+        ([], "A board\0", "A board"),
+    ],
+)
+def test_a_processor_of_arm_is_named_by_its_board_and_cores(tmp_path, monkeypatch, parts, model, name):
+    blocks = [f"processor\t: {n}\nCPU implementer\t: 0x41\nCPU part\t: {part}\n" for n, part in enumerate(parts)]
+    (tmp_path / "cpuinfo").write_text("\n".join(blocks))
+    if model is not None:
+        (tmp_path / "device-tree").mkdir()
+        (tmp_path / "device-tree/model").write_text(model)
+    monkeypatch.setattr(cpu, "_PROC", tmp_path)
+    assert cpu.name() == name
+
+
+def test_a_processor_with_a_name_has_that(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: AMD Ryzen 5 | x\n")
+    monkeypatch.setattr(cpu, "_PROC", tmp_path)
+    assert cpu.name() == "AMD Ryzen 5 | x"
+    machine = {"cpu": cpu.name(), "isa": "avx2", "n_threads": 6}
+    line = line_to_post(machine, parameters=4_718_848, peak=401.6, tokens=12345.6, share=0.914, writing=4321.9)
+    assert line == (
+        f"rgz {rgz.__version__} | AMD Ryzen 5 / x | avx2, 6 threads | sgemm 402 GFLOP/s | "
+        "train 4.7M: 12,346 tokens/s (91% of sgemm) | generate 4,322 tokens/s"
+    )
