@@ -173,8 +173,9 @@ def test_a_configuration_takes_no_memory_that_the_weights_do_not_fill(tmp_path):
     shape = rgz.ModelConfig(vocab_size=300, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
     rgz.Model(shape).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    for name in ("vocab_size", "num_hidden_layers", "intermediate_size"):
-        (tmp_path / "config.json").write_text(json.dumps({**config, name: 10**9}))
+    names = ("vocab_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings")
+    for change in [{name: 10**10} for name in names] + [{"position": "sinusoidal", "max_position_embeddings": 10**10}]:
+        (tmp_path / "config.json").write_text(json.dumps(config | change))
         with pytest.raises(rgz.RgzError, match=r"numbers, but a model of this config\.json has [0-9,]{11,}"):
             rgz.Model.from_pretrained(tmp_path)
 

@@ -60,13 +60,15 @@ def check_proportion(config: ModelConfig, path: Path) -> None:
     with explained(remedy=_another_copy()):
         table, _ = read_header(path)
         stored = sum(math.prod(info.shape) for info in table.values())
-        if config.num_parameters() > 2 * stored + _ROOM:
+        computed = {"sinusoidal": config.hidden_size, "rope": config.head_dim}.get(config.position, 0)  # in no file
+        expected = config.num_parameters() + config.max_position_embeddings * computed
+        if expected > 2 * stored + _ROOM:
             raise RgzError(
                 tr(
                     "{path} holds {stored} numbers, but a model of this config.json has {expected}",
                     path=path,
                     stored=f"{stored:,}",
-                    expected=f"{config.num_parameters():,}",
+                    expected=f"{expected:,}",
                 )
             )
 

@@ -54,7 +54,7 @@ class Format:
     read: Callable[[Path, bytes], Check | None]
     seal: Callable[[bytes], bytes] | None = None
     factor: int = 2
-    constant: int = 200_000
+    constant: int = 300_000  # the buffer of hashlib.file_digest is the largest
 
 
 OBJECTS = 100
@@ -115,7 +115,8 @@ CONFIG = {
 
 
 def a_model() -> list[dict[str, bytes]]:
-    shapes = (CONFIG, {**CONFIG, "norm": "layernorm", "position": "learned", "hidden_act": "relu"})
+    gpt2 = {**CONFIG, "norm": "layernorm", "position": "learned", "hidden_act": "relu"}
+    shapes = (CONFIG, gpt2, {**gpt2, "position": "sinusoidal", "final_norm": False})
     return [made_by(rgz.Model(rgz.ModelConfig(**shape)).save_pretrained) for shape in shapes]
 
 
@@ -440,9 +441,9 @@ FORMATS = {
     "tokens-resealed": Format("f", a_token_file, read_tokens, resealed_token_file),
     "tokenizer": Format("tokenizer.json", tokenizer_files, read_tokenizer, factor=OBJECTS),
     "bpe": Format("tokenizer.json", bpe_files, read_tokenizer, factor=OBJECTS),
-    "user-dictionary": Format("user.txt", user_dictionary, read_user, factor=OBJECTS, constant=4_000_000),
-    "jieba-dictionary": Format("dict.txt", user_dictionary, read_jieba, factor=OBJECTS, constant=4_000_000),
-    "jieba-model": Format("prob_emit.py", user_dictionary, read_jieba, factor=OBJECTS, constant=4_000_000),
+    "user-dictionary": Format("user.txt", user_dictionary, read_user, factor=OBJECTS, constant=2_000_000),
+    "jieba-dictionary": Format("dict.txt", user_dictionary, read_jieba, factor=OBJECTS, constant=2_000_000),
+    "jieba-model": Format("prob_emit.py", user_dictionary, read_jieba, factor=OBJECTS, constant=2_000_000),
     "trie": Format("f", trie_files, read_trie),
     "trie-resealed": Format("f", trie_files, read_resealed_trie, resealed_trie),
     "synonyms": Format("f", synonyms, read_synonyms, factor=OBJECTS),
