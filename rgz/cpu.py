@@ -1,19 +1,30 @@
-"""The machine: which cores a program may use, how many at once, and whose matrix product the kernels use."""
+"""The machine: its instruction set, its memory, and whose matrix product the kernels use."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rgz import _kernels
+from rgz import _kernels, cores
 from rgz.errors import RgzError
 from rgz.messages import tr
 
-_SYSTEM = Path("/sys")
+_PROC = Path("/proc")
+# "CPU part" of /proc/cpuinfo, which has no names on ARM. Source: the Main ID Register in Arm's technical reference
+# manuals of each core; 663 and the like are Phytium's, d01 is HiSilicon's.
+_ARM_PARTS = {
+    "d03": "Cortex-A53", "d04": "Cortex-A35", "d05": "Cortex-A55", "d07": "Cortex-A57", "d08": "Cortex-A72",
+    "d09": "Cortex-A73", "d0a": "Cortex-A75", "d0b": "Cortex-A76", "d0c": "Neoverse-N1", "d0d": "Cortex-A77",
+    "d40": "Neoverse-V1", "d41": "Cortex-A78", "d44": "Cortex-X1", "d46": "Cortex-A510", "d47": "Cortex-A710",
+    "d48": "Cortex-X2", "d49": "Neoverse-N2", "d4d": "Cortex-A715", "d4e": "Cortex-X3", "d80": "Cortex-A520",
+    "d81": "Cortex-A720", "d82": "Cortex-X4", "d01": "TaiShan v110", "662": "FTC662", "663": "FTC663",
+}  # fmt: skip
 _USUAL_PROCESS = 120e6  # bytes, where the system does not tell
 
 
@@ -66,58 +77,6 @@ _select_isa()
 _PRODUCT = _borrow_sgemm()
 
 
-def allowed_cpus() -> set[int]:
-    """The logical CPUs that the affinity mask leaves us."""
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
-def cgroup_quota(system: Path = _SYSTEM) -> float | None:
-    """CPUs' worth of time that a container may use (cgroup v2, then v1), None without a limit."""
-    try:
-        quota, period = (system / "fs/cgroup/cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        pass  # not cgroup v2
-    try:
-        quota_us = int((system / "fs/cgroup/cpu/cpu.cfs_quota_us").read_text())
-        period_us = int((system / "fs/cgroup/cpu/cpu.cfs_period_us").read_text())
-        return None if quota_us <= 0 else quota_us / period_us
-    except (OSError, ValueError):
-        return None  # no cgroups: no limit
-
-
-def _read_number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def physical_cores(cpus: set[int], system: Path = _SYSTEM) -> int:
-    """Cores behind these logical CPUs: hyperthreads of a core count once, and where cores differ in capacity
-    (big.LITTLE) only those of at least half the largest capacity count: a team waits for its slowest member."""
-    folder = system / "devices/system/cpu"
-    capacity = {cpu: _read_number(folder / f"cpu{cpu}/cpu_capacity") for cpu in cpus}
-    if all(capacity.values()) and capacity:
-        largest = max(c for c in capacity.values() if c)
-        cpus = {cpu for cpu in cpus if 2 * (capacity[cpu] or 0) >= largest}
-    cores = set()
-    for cpu in cpus:
-        topology = folder / f"cpu{cpu}/topology"
-        package, core = _read_number(topology / "physical_package_id"), _read_number(topology / "core_id")
-        cores.add((package, core) if core is not None else cpu)
-    return max(1, len(cores))
-
-
-def usable_cores(system: Path = _SYSTEM) -> int:
-    """How many threads a team should have here: physical cores allowed, no more than the cgroup quota grants."""
-    cores = physical_cores(allowed_cpus(), system)
-    quota = cgroup_quota(system)
-    return cores if quota is None else max(1, min(cores, int(quota + 0.5)))
-
-
 def memory_bytes() -> tuple[int | None, int | None]:
     """(total, available) bytes of memory; None where the system does not tell."""
     try:
@@ -158,23 +117,41 @@ def peak_bytes() -> float:
 
 
 def name() -> str:
-    """The processor's own name, as far as the system tells."""
+    """The processor's own name, as far as the system tells: on ARM the board's, and the kinds of its cores."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.lower().startswith(("model name", "hardware")):
-                return line.split(":", 1)[1].strip()
+        pairs = [line.split(":", 1) for line in (_PROC / "cpuinfo").read_text().splitlines() if ":" in line]
     except OSError:
-        pass  # no /proc: macOS, Windows
+        pairs = []  # no /proc: macOS, Windows
+    told = [(key.strip().lower(), value.strip()) for key, value in pairs]
+    for key, value in told:
+        if key in ("model name", "hardware") and value:
+            return value
+    parts = [_ARM_PARTS.get(value.lower().removeprefix("0x"), value) for key, value in told if key == "cpu part"]
+    board = _board()
+    if parts or board:
+        counts = sorted(Counter(parts).items(), key=lambda item: (item[1], item[0]))
+        kinds = " + ".join(f"{count} x {part}" for part, count in counts)
+        return f"{board} ({kinds})" if board and kinds else board or kinds
     import platform
 
     return platform.processor() or platform.machine()
 
 
+def _board() -> str:
+    """What a board's device tree calls it, such as Raspberry Pi 5 Model B Rev 1.0; "" where there is none."""
+    try:
+        return (_PROC / "device-tree/model").read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""
+
+
 def info() -> dict[str, Any]:
-    """What the kernels run on: isa, isas, openmp, blas (what multiplies matrices), n_threads, cpu, memory."""
-    from rgz.threads import resolve_threads
+    """What the kernels run on: isa, isas, openmp, blas (what multiplies matrices), n_threads and why so many, the
+    kinds of cores, the strongest first, memory."""
+    from rgz.threads import explain_threads
 
     total, available = memory_bytes()
+    n_threads, reason = explain_threads()
     return {
         "cpu": name(),
         "isa": _kernels.active_isa(),
@@ -182,8 +159,10 @@ def info() -> dict[str, Any]:
         "isas_compiled": [isa for isa, compiled, _ in _kernels.isas() if compiled],
         "openmp": _kernels.openmp(),
         "blas": _blas_name() if _kernels.has_sgemm() else _PRODUCT,
-        "n_threads": resolve_threads(),
-        "logical_cpus": len(allowed_cpus()),
+        "n_threads": n_threads,
+        "n_threads_because": reason,
+        "logical_cpus": len(cores.allowed_cpus()),
+        "clusters": [dataclasses.asdict(cluster) for cluster in cores.clusters(cores.online_cpus())],
         "memory_total": total,
         "memory_available": available,
     }

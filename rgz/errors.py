@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+_LONGEST = 2000  # characters of a message, more than any of ours has by itself
+
 
 class RgzError(ValueError):
     """Something the user can put right: one line that says what must hold, what came, and what to do.
@@ -14,8 +16,11 @@ class RgzError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        # A file name or a quoted value may hold a line break; the promise of one line is kept here, once.
-        super().__init__(" ".join(message.split("\n")) if "\n" in message else message)
+        # A file name or a quoted value may hold a line break, or never end; the promise of one line is kept here, once.
+        message = " ".join(message.split("\n")) if "\n" in message else message
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 4 :]}"
+        super().__init__(message)
 
 
 @contextlib.contextmanager

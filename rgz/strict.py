@@ -43,6 +43,31 @@ def need_instance(name: str, value: object, kind: type) -> None:
         raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=repr(value)))
 
 
+def check_like(fresh: Mapping[str, Any], saved: object) -> Mapping[str, Any]:
+    """Return `saved` if it is a state of the kind that `fresh` is: the same names, and values of the same types.
+
+    An integer must be one that counts; a number may be None and None a number: what was not measured yet.
+    ValueError names what is not so.
+    """
+    if not isinstance(saved, Mapping) or saved.keys() != fresh.keys():
+        raise ValueError(f"not {sorted(fresh)}")
+    for name, old in saved.items():
+        new = fresh[name]
+        if isinstance(new, Mapping) and new:
+            check_like(new, old)
+            continue
+        whole = type(old) is int and 0 <= old < 2**53
+        if isinstance(new, bool | str | list | Mapping):
+            good = isinstance(old, type(new))
+        elif isinstance(new, int):
+            good = whole
+        else:
+            good = old is None or whole or type(old) is float
+        if not good:
+            raise ValueError(f"{name}: {old!r:.40}")
+    return saved
+
+
 def parse_seconds(name: str, value: float | str) -> float:
     """Seconds from a number or from a text like '90', '45s', '20m', '1h30m', '2d'."""
     if isinstance(value, str):

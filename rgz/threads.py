@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
 
-from rgz import _kernels, cpu
+from rgz import _kernels, cores
+from rgz import cpu as _  # noqa: F401 - it chooses the instruction set and the product
 from rgz.errors import RgzError
+from rgz.guests import pause_guests
 from rgz.messages import tr
 
 _MOST = 1024
@@ -23,11 +25,17 @@ _team = threading.RLock()  # one team of threads: calls from several Python thre
 def _after_fork_in_child() -> None:
     global _forked, _team
     _forked = True
+    _warn_forked.cache_clear()  # each process says it once
     _team = threading.RLock()  # whoever held the old one is not in this process
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def process_lock() -> threading.RLock:
+    """The one lock of this process: held while a team computes, and where a thing is made that all threads share."""
+    return _team
 
 
 def _from_environment(name: str) -> int | None:
@@ -37,6 +45,14 @@ def _from_environment(name: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise RgzError(tr("{name} must be a whole number of threads, at least 1, got '{text}'", name=name, text=text))
     return int(text)
+
+
+def _wished() -> tuple[str, int | None]:
+    """The variable that asks for a number of threads, and the number; None where none does."""
+    for name in ("RGZ_NUM_THREADS", "OMP_NUM_THREADS"):
+        if (wished := _from_environment(name)) is not None:
+            return name, wished
+    return "", None
 
 
 @functools.cache
@@ -52,14 +68,14 @@ def _warn_forked() -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _usable_cores(cpus: frozenset[int]) -> int:
-    """cpu.usable_cores(), which reads a dozen files, once for each affinity mask: this is asked for at every token."""
-    return cpu.usable_cores()
+def _usable_cores(cpus: frozenset[int]) -> cores.Usable:
+    """cores.usable(), which reads a dozen files, once for each affinity mask: this is asked for at every token."""
+    return cores.usable(cpus)
 
 
 def resolve_threads(n_threads: int | None = None) -> int:
-    """The size of the team: argument > RGZ_NUM_THREADS > OMP_NUM_THREADS > usable physical cores; 1 without OpenMP
-    and in a forked child."""
+    """The size of the team: argument > RGZ_NUM_THREADS > OMP_NUM_THREADS > usable physical cores (see rgz.cores); 1
+    without OpenMP and in a forked child."""
     if n_threads is not None:
         whole = isinstance(n_threads, Integral) and not isinstance(n_threads, bool)
         if not whole or not 1 <= n_threads <= _MOST:
@@ -72,11 +88,28 @@ def resolve_threads(n_threads: int | None = None) -> int:
         return 1
     if n_threads is not None:
         return int(n_threads)
-    return (
-        _from_environment("RGZ_NUM_THREADS")
-        or _from_environment("OMP_NUM_THREADS")
-        or _usable_cores(frozenset(cpu.allowed_cpus()))
-    )
+    return _wished()[1] or _usable_cores(frozenset(cores.allowed_cpus())).cores
+
+
+def explain_threads() -> tuple[int, str]:
+    """resolve_threads(), and what decided on it."""
+    count, (variable, wished) = resolve_threads(), _wished()
+    if not _kernels.openmp():
+        return count, tr("built without OpenMP")
+    if _forked:
+        return count, tr("a forked process")
+    if wished:
+        return count, f"{variable}={wished}"
+    cpus = frozenset(cores.allowed_cpus())
+    usable = _usable_cores(cpus)
+    reasons = [tr("physical cores")]
+    if usable.cpus < cpus:
+        reasons = [tr("the stronger cores, CPU {cpus}", cpus=cores.shown(usable.cpus))]
+    if without := cores.online_cpus() - cpus:
+        reasons.append(tr("the affinity mask leaves out CPU {cpus}", cpus=cores.shown(without)))
+    if usable.quota is not None:
+        reasons.append(tr("a quota of {quota} CPUs (cgroup)", quota=f"{usable.quota:g}"))
+    return count, "; ".join(reasons)
 
 
 @functools.cache
@@ -89,9 +122,12 @@ def _controller() -> Any:
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Hold every BLAS in the process to one thread, if the kernels borrow one: they call it inside their own team.
+    Other OpenMP runtimes let go of their threads.
 
     Other Python threads wait here until the block ends: buffers of a model and the number of BLAS threads are
     shared by the whole process.
     """
     with _team, _controller().limit(limits=1) if _kernels.has_sgemm() else contextlib.nullcontext():
+        if not _forked:  # where those threads are no more, and would be waited for
+            pause_guests()
         yield

@@ -186,6 +186,7 @@ int rgz_dictionary_check(const rgz_dictionary *d, rgz_int bytes) {
     if (bytes < rgz_dictionary_bytes(1, 2) || d->magic != MAGIC || d->bytes != bytes || d->checksum != checksum(d))
         return 0;
     if (d->n_codes < 2 || d->n_codes > d->n_units || d->n_values < RGZ_WORD) return 0;
+    if (d->n_units > bytes || d->n_values > bytes) return 0; /* before their product can overflow */
     if (d->bytes != rgz_dictionary_bytes((rgz_int)d->n_units, (rgz_int)d->n_values)) return 0;
     for (rgz_int c = 0; c < RGZ_HAN_LIMIT; c++)
         if (d->code[c] >= d->n_codes) return 0;

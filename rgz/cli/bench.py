@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -85,10 +85,32 @@ def bench() -> None:
         result(line)
     result("")
     result(
-        f"rgz {__version__} | {machine['cpu']} | {machine['isa']}, {n} threads | sgemm {peak:.0f} GFLOP/s | "
-        f"train {counted(model.num_parameters())}: {tokens:,.0f} tokens/s "
-        f"({flops / 1e9 / peak:.0%} of peak) | "
-        f"generate {writing:,.0f} tokens/s"
+        line_to_post(
+            machine,
+            parameters=model.num_parameters(),
+            peak=peak,
+            tokens=tokens,
+            share=flops / 1e9 / peak,
+            writing=writing,
+        )
+    )
+
+
+def line_to_post(
+    machine: Mapping[str, Any], *, parameters: int, peak: float, tokens: float, share: float, writing: float
+) -> str:
+    """One line for others to read: what ran on what, always in this order and in English. peak: GFLOP/s of sgemm;
+    tokens, writing: tokens a second of training and of generation; share: of the peak that training reaches."""
+    name = " ".join(str(machine["cpu"]).replace("|", "/").split())
+    return " | ".join(
+        (
+            f"rgz {__version__}",
+            name,
+            f"{machine['isa']}, {machine['n_threads']} threads",
+            f"sgemm {peak:.0f} GFLOP/s",
+            f"train {counted(parameters)}: {tokens:,.0f} tokens/s ({share:.0%} of sgemm)",
+            f"generate {writing:,.0f} tokens/s",
+        )
     )
 
 

@@ -15,6 +15,7 @@ from rgz import _kernels, cpu
 from rgz.cli.command import Command, Flag
 from rgz.cli.console import megabytes, result
 from rgz.cli.layout import table
+from rgz.cores import shown
 from rgz.messages import tr
 
 
@@ -84,7 +85,8 @@ def versions() -> dict[str, Any]:
 
 def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
     openmp = values["openmp"]
-    threads = tr("{count} of {logical} logical CPUs", count=values["n_threads"], logical=values["logical_cpus"])
+    count, logical, reason = (values[name] for name in ("n_threads", "logical_cpus", "n_threads_because"))
+    threads = tr("{count} of {logical} logical CPUs: {reason}", count=count, logical=logical, reason=reason)
     total, free = values["memory_total"], values["memory_available"]
     memory = tr("{total}, {free} free", total=megabytes(total), free=megabytes(free)) if total and free else "?"
     others = [name for name in values["isas_compiled"] if name not in values["isas"]]
@@ -105,8 +107,15 @@ def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("OpenMP", str(openmp) if openmp else tr("no: one thread only")),
         ("BLAS", values["blas"]),
+        (tr("cores"), ", ".join(map(_cluster, values["clusters"]))),
         (tr("threads"), threads),
         (tr("memory"), memory),
         ("Python", f"{values['python']}  {values['platform']}"),
         (tr("packages"), "  ".join(f"{name} {version}" for name, version in values["packages"].items())),
     ]
+
+
+def _cluster(cluster: dict[str, Any]) -> str:
+    """`4 x 2.40 GHz (CPU 4-7)`: the cores of one kind."""
+    speed = f" x {cluster['mhz'] / 1000:.2f} GHz" if cluster["mhz"] else ""
+    return f"{cluster['cores']}{speed} (CPU {shown(cluster['cpus'])})"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from rgz.safetensors import read_header, save_file
 
 FORMAT = "rgz-tokens-1"
 _DTYPES = {"I64": np.int64, "U16": np.uint16, "I32": np.int32, "U8": np.uint8}
+_KINDS = {"offsets": ("I64",), "ids": ("U16", "I32"), "mask": ("U8",)}
 
 
 def write_token_file(path: str | os.PathLike[str], data: TokenData, key: str) -> None:
@@ -55,19 +57,26 @@ def read_token_file(path: str | os.PathLike[str], key: str) -> TokenData:
         whole = np.memmap(path, np.uint8, "r").view(np.ndarray)
     except (OSError, ValueError) as error:  # ValueError: emptied since
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=error)) from error
-    if any(info.end > len(whole) or info.dtype not in _DTYPES for info in table.values()):
+    if any(info.end > len(whole) or info.dtype not in _KINDS.get(name, ()) for name, info in table.items()):
+        raise _damaged(path)
+    if not {"ids", "offsets"} <= table.keys():
         raise _damaged(path)
     tensors = {name: whole[info.begin : info.end].view(_DTYPES[info.dtype]) for name, info in table.items()}
     checksum = metadata.pop("sha256", "")
     if checksum != _checksum(metadata, tensors) or metadata.get("format") != FORMAT or metadata.get("key") != key:
         raise _damaged(path)
-    return TokenData(
-        ids=tensors["ids"],
-        offsets=tensors["offsets"],
-        mask=tensors.get("mask"),
-        fingerprint=metadata["tokenizer"],
-        n_characters=int(metadata["n_characters"]) if metadata["n_characters"] else None,
-    )
+    ids, offsets, mask = tensors["ids"], tensors["offsets"], tensors.get("mask")
+    ends = offsets[[0, -1]].tolist() if len(offsets) else []
+    n_characters = metadata.get("n_characters", "")
+    if (
+        ends != [0, len(ids)]
+        or (np.diff(offsets) < 0).any()
+        or (mask is not None and len(mask) != len(ids))
+        or not re.fullmatch("[0-9]{0,18}", n_characters)
+        or "tokenizer" not in metadata
+    ):
+        raise _damaged(path)  # whole, but written by somebody else
+    return TokenData(ids, offsets, mask, metadata["tokenizer"], int(n_characters) if n_characters else None)
 
 
 def _checksum(header: Mapping[str, str], tensors: Mapping[str, NDArray[Any]]) -> str:

@@ -12,7 +12,7 @@ from rgz.config import ModelConfig
 from rgz.errors import RgzError
 from rgz.memory import Arena, Floats, Ints, Parameter, ParameterLayout
 from rgz.messages import tr
-from rgz.models.folder import read_config, read_weights, write_model
+from rgz.models.folder import check_proportion, read_config, read_weights, write_model
 from rgz.nn.attention import Attention
 from rgz.nn.block import Block
 from rgz.nn.cache import KVCache
@@ -125,7 +125,9 @@ class Decoder:
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> Self:
         """Read what save_pretrained wrote; RgzError names what is missing or does not fit."""
-        model = cls(read_config(folder))
+        config = read_config(folder)
+        check_proportion(config, Path(folder) / "model.safetensors")
+        model = cls(config)
         model.load_weights(Path(folder) / "model.safetensors")
         return model
 
@@ -146,13 +148,15 @@ class Decoder:
     def planned_bytes(self, rows: int, sequences: int, training: bool, n_threads: int, logits: bool = False) -> int:
         """Bytes of activations that a pass of this size takes, exactly, without taking them."""
         measuring = Arena()
-        self._plan(measuring, rows, sequences, training, n_threads, logits)
-        self._planned = None  # the layers now hold placeholders
+        with single_threaded_blas():  # nobody else may compute meanwhile
+            self._plan(measuring, rows, sequences, training, n_threads, logits)
+            self._planned = None  # the layers now hold placeholders
         return measuring.used
 
     def reserve(self, rows: int, sequences: int, *, training: bool, n_threads: int) -> None:
         """Take the memory for batches up to this size now."""
-        self._make_room(rows, sequences, training, n_threads, False)
+        with single_threaded_blas():
+            self._make_room(rows, sequences, training, n_threads, False)
 
     def _make_room(self, rows: int, sequences: int, training: bool, n_threads: int, logits: bool) -> None:
         kind = (training, n_threads, logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,10 @@ from rgz.errors import RgzError, explained
 from rgz.files import read_json, write_text_atomic
 from rgz.memory import Floats
 from rgz.messages import tr
-from rgz.safetensors import load_into, save_file
+from rgz.safetensors import load_into, read_header, save_file
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_ROOM = 100_000  # parameters of a small model: nothing to be afraid of
 
 
 def write_model(folder: str | os.PathLike[str], config: ModelConfig, parameters: Mapping[str, Floats]) -> None:
@@ -46,6 +48,29 @@ def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
         raise RgzError(tr("cannot read {path}: {error}", path=path, error=tr("not a table")) + f"; {_another_copy()}")
     with explained(about=path, remedy=_another_copy()):
         return ModelConfig.from_dict({key: value for key, value in values.items() if key != "model_type"})
+
+
+def check_proportion(config: ModelConfig, path: Path) -> None:
+    """Refuse a configuration of a model many times as large as the file of its weights, before memory is taken for it.
+
+    One that fits but for names and shapes is left to `read_weights`, which says what differs.
+    """
+    if not path.is_file():
+        return
+    with explained(remedy=_another_copy()):
+        table, _ = read_header(path)
+        stored = sum(math.prod(info.shape) for info in table.values())
+        computed = {"sinusoidal": config.hidden_size, "rope": config.head_dim}.get(config.position, 0)  # in no file
+        expected = config.num_parameters() + config.max_position_embeddings * computed
+        if expected > 2 * stored + _ROOM:
+            raise RgzError(
+                tr(
+                    "{path} holds {stored} numbers, but a model of this config.json has {expected}",
+                    path=path,
+                    stored=f"{stored:,}",
+                    expected=f"{expected:,}",
+                )
+            )
 
 
 def read_weights(path: str | os.PathLike[str], parameters: Mapping[str, Floats]) -> None:

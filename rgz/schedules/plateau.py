@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rgz.schedules.base import Schedule, check_floor, rise, warmup_updates
+from rgz.strict import check_like
 
 
 @dataclass
@@ -89,5 +90,6 @@ class ReduceLROnPlateau(Schedule):
         return dataclasses.asdict(self.progress)
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
-        for name, value in dataclasses.asdict(Progress(**values)).items():
+        fresh = dataclasses.asdict(Progress())
+        for name, value in check_like(fresh, {**fresh, **values}).items():
             setattr(self.progress, name, value)

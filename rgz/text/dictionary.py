@@ -11,12 +11,11 @@ import hashlib
 import importlib.util
 import mmap
 import os
-import pickle
 import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from math import log
 from numbers import Integral
 from pathlib import Path
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 
 from rgz import _kernels
 from rgz.errors import RgzError, explained
-from rgz.files import atomic_writer
+from rgz.files import atomic_writer, parse_json
 from rgz.messages import tr
 from rgz.text.stream import LONE_SURROGATE
 
@@ -63,7 +62,7 @@ def jieba_files() -> JiebaFiles:
     spec = importlib.util.find_spec("jieba")
     folder = Path(spec.origin).parent if spec and spec.origin else Path("jieba")
     model = folder / "finalseg"
-    files = JiebaFiles(folder / "dict.txt", model / "prob_start.p", model / "prob_trans.p", model / "prob_emit.p")
+    files = JiebaFiles(folder / "dict.txt", *(model / f"prob_{name}.py" for name in ("start", "trans", "emit")))
     if not spec or not all(path.is_file() for path in files):
         raise RgzError(tr("splitting text into words needs jieba, which is not installed: pip install jieba"))
     return files
@@ -203,7 +202,7 @@ def _jieba_words(path: Path) -> Iterator[tuple[str, int]]:
             word, frequency = fields[0], int(fields[1])
         except (IndexError, ValueError) as error:
             raise _malformed(path, number, line) from error
-        if frequency < 0 or not word:
+        if not 0 <= frequency <= _MOST_FREQUENT or not word:
             raise _malformed(path, number, line)
         yield word, frequency
 
@@ -235,30 +234,25 @@ def _malformed(path: str | os.PathLike[str], number: int, line: str) -> RgzError
     )
 
 
-class _PlainData(pickle.Unpickler):
-    """Reads what pickle writes of dicts, texts and numbers, and refuses all that could run."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-
 def _model(files: JiebaFiles) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return log probabilities: start (4,), transitions (4, 4) from row to column, emissions (characters, 4)."""
-    tables = []
-    for path in files[1:]:
-        try:
-            with path.open("rb") as file:
-                tables.append(_PlainData(file).load())
-        except (pickle.UnpicklingError, ValueError, EOFError, AttributeError, IndexError, KeyError) as error:
-            raise RgzError(tr("{path} is damaged; install jieba anew", path=path)) from error
-    start, transitions, emissions = tables
     emit = np.full((_HAN_LIMIT - _HAN_FIRST, 4), _IMPOSSIBLE)
-    for column, state in enumerate(_STATES):
-        for character, value in emissions[state].items():
-            if _HAN_FIRST <= ord(character) < _HAN_LIMIT:
-                emit[ord(character) - _HAN_FIRST, column] = value
-    return (
-        np.array([start[state] for state in _STATES]),
-        np.array([[transitions[a].get(b, _IMPOSSIBLE) for b in _STATES] for a in _STATES]),
-        emit,
-    )
+    with _table(files.start) as table:
+        start = np.array([table[state] for state in _STATES], float)
+    with _table(files.transitions) as table:
+        transitions = np.array([[table[a].get(b, _IMPOSSIBLE) for b in _STATES] for a in _STATES], float)
+    with _table(files.emissions) as table:
+        for column, state in enumerate(_STATES):
+            for character, value in table[state].items():
+                if _HAN_FIRST <= ord(character) < _HAN_LIMIT:
+                    emit[ord(character) - _HAN_FIRST, column] = value
+    return start, transitions, emit
+
+
+@contextmanager
+def _table(path: Path) -> Iterator[Any]:
+    """Yield the table of a Python file that is nothing else, `P={'B': {'一': -3.65, ...`: read, and never run."""
+    try:
+        yield parse_json(path.read_text(encoding="utf-8").split("P=", 1)[1].replace("'", '"'))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise RgzError(tr("{path} is damaged; install jieba anew", path=path)) from error

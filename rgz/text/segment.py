@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from rgz import _kernels
 from rgz.text.batch import Batch, batches
 from rgz.text.dictionary import checked_entry, jieba_files, load, read_user_dictionary
-from rgz.threads import resolve_threads
+from rgz.threads import process_lock, resolve_threads
 
 
 class Segmenter:
@@ -36,13 +35,12 @@ class Segmenter:
         else:
             self.user_words = tuple(checked_entry(word, frequency) for word, frequency in user_dictionary or ())
         self._loaded: _kernels.TextDictionary | None = None
-        self._lock = threading.Lock()
 
     @property
     def dictionary(self) -> _kernels.TextDictionary:
         """What the kernels of csrc/text cut with."""
         if self._loaded is None:
-            with self._lock:
+            with process_lock():
                 self._loaded = self._loaded or load(jieba_files(), private_cache_folder(), self.user_words)
         return self._loaded
 

@@ -51,7 +51,7 @@ class Checkpoint:
         """The best weights so far; where this checkpoint is itself the best they are its own."""
         path = self.path / BEST
         tensors = {name: np.empty_like(array) for name, array in parameters.items()}
-        load_into(path if path.exists() else self.path / WEIGHTS, tensors)
+        load_into(path if BEST in self.state["sha256_of_files"] else self.path / WEIGHTS, tensors)
         return tensors
 
 
@@ -142,16 +142,24 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
         raise broken(tr("{file} is not what was written", file=STATE)) from error
     if seal != _digest(state):
         raise broken(tr("{file} is not what was written", file=STATE))
-    if state["format"] != FORMAT:
+    if state.get("format") != FORMAT:
         raise RgzError(
             tr(
                 "{path} has format {format}, this version of rgz reads {known}",
                 path=path,
-                format=state["format"],
+                format=state.get("format"),
                 known=FORMAT,
             )
         )
-    for name, expected in state["sha256_of_files"].items():
+    sums = state.get("sha256_of_files")
+    if not isinstance(sums, dict) or not {WEIGHTS, OPTIMIZER, CONFIG} <= sums.keys() <= {
+        WEIGHTS,
+        OPTIMIZER,
+        CONFIG,
+        BEST,
+    }:
+        raise broken(tr("{file} is not what was written", file=STATE))  # no other name is ever opened
+    for name, expected in sums.items():
         try:
             found = sha256_of(path / name)
         except OSError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgz.errors import RgzError
 from rgz.messages import tr
+from rgz.strict import check_like
 from rgz.train.callbacks import Callback
 from rgz.train.metrics import check_monitor, is_better, resolve_mode
 from rgz.train.state import TrainerState
@@ -121,7 +122,8 @@ class EarlyStopping(Callback):
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
-        if values.get("monitor") == self.monitor:  # a resumed run may watch something else: then count anew
+        values = check_like(self.state_dict(), values)
+        if values["monitor"] == self.monitor:  # a resumed run may watch something else: then count anew
             self.wait, self.best, self.best_epoch = values["wait"], values["best"], values["best_epoch"]
             self.stopped_step = values["stopped_step"]
             self._resumed = True

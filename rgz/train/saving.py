@@ -11,6 +11,7 @@ from rgz.config import TrainingArguments
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.safetensors import load_into
+from rgz.strict import check_like
 from rgz.train.callbacks import Callback
 from rgz.train.checkpoint import (
     BEST,
@@ -105,16 +106,28 @@ class Saver:
 
     def load(self, checkpoint: Checkpoint, in_place: bool) -> TrainerState:
         """Put a checkpoint's weights, optimizer, counters, best weights and callbacks back."""
+        try:
+            return self._load(checkpoint, in_place)
+        except RgzError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # whole, but not what rgz writes
+            reason = tr("{file} is not what was written", file=STATE)
+            raise RgzError(tr("{path} is damaged: {reason}", path=checkpoint.path, reason=reason)) from error
+
+    def _load(self, checkpoint: Checkpoint, in_place: bool) -> TrainerState:
         trainer, saved = self._trainer, checkpoint.state
+        if not isinstance(saved["arguments"], dict):
+            raise TypeError("arguments")
         refuse_other_run(trainer.plan, saved["identity"])
         parameters = trainer.model.parameters()
         checkpoint.load_weights(parameters)
         optimizer = trainer.step.state_tensors()
         load_into(checkpoint.path / OPTIMIZER, optimizer)
-        trainer.step.load_state(optimizer, saved["n_updates"])
+        counted = check_like({"n_updates": 0}, {"n_updates": saved["n_updates"]})
+        trainer.step.load_state(optimizer, counted["n_updates"])
         best = trainer.best
         if best is not None and saved["best"] and saved["best"]["monitor"] == best.monitor:
-            best.ranked = [(value, step) for value, step in saved["best"]["ranked"]][: best.keep]
+            best.ranked = [(float(value), int(step)) for value, step in saved["best"]["ranked"]][: best.keep]
             if best.ranked:
                 best.take(checkpoint.load_best(parameters))
         _give_back(trainer.plan.schedule, saved["schedule"])

@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from rgz.strict import check_like
+
 
 @dataclass
 class LossWindow:
@@ -95,7 +97,8 @@ class TrainerState:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainerState:
-        values = dict(values)
+        """The inverse of `to_dict`; ValueError for what that never gives."""
+        values = dict(check_like(cls().to_dict(), values))
         for name in ("since_report", "since_evaluation"):
             values[name] = LossWindow(**values[name])
         return cls(**values)

@@ -99,10 +99,10 @@ class TrainStep:
 
     def accumulate(self, batch: BatchLike) -> float:
         """Forward and backward: ADDS the gradient of the SUM of the token losses; returns that sum."""
-        if self.model.gradients is not self._gradients:
-            self.model.bind(self._gradients)
         total = 0.0
         with single_threaded_blas():
+            if self.model.gradients is not self._gradients:
+                self.model.bind(self._gradients)
             for part in portions(batch, self._rows_at_once):
                 p = self.model.prepare(part.tokens, part.cu_seqlens, training=True, n_threads=self.n_threads)
                 p.dropout_seed = self.seed

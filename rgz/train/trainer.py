@@ -13,6 +13,7 @@ from rgz.strict import need_instance
 from rgz.train.best import BestWeights
 from rgz.train.budget import fit_plan
 from rgz.train.callbacks import Callback
+from rgz.train.claim import claimed
 from rgz.train.early_stopping import EarlyStopping
 from rgz.train.evaluation import mean_loss
 from rgz.train.interfaces import ModelLike, PathLike, StepFactory, StepLike
@@ -121,7 +122,12 @@ class Trainer:
             exactly as if the run had never stopped.
         Ctrl-C writes a checkpoint, then KeyboardInterrupt is raised; a second one raises it at once. However
         training ends, the best weights are back in the model afterwards (args.load_best_model_at_end).
+        Trainers in several Python threads take turns update by update; RgzError for two of one model or output_dir.
         """
+        with claimed(self.model, self.run):
+            return self._train(resume_from_checkpoint)
+
+    def _train(self, resume_from_checkpoint: bool | PathLike | None) -> list[dict[str, Any]]:
         checkpoint, in_place, notices = find_checkpoint(self.run, resume_from_checkpoint)
         if self.run is not None:
             self.run.refuse_if_unusable(overwrite=self.args.overwrite, resume=in_place)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rgz.messages import tr
+from rgz.strict import check_like
 from rgz.train.callbacks import Callback
 from rgz.train.state import TrainerState
 from rgz.train.verdict import SPIKE, Spike, find_overfitting
@@ -96,8 +97,11 @@ class Watch(Callback):
         }
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
-        self.spikes, self._norms = values["spikes"], list(values["norms"])
-        self.worst = None if values["worst"] is None else Spike(*values["worst"])
+        values = dict(values)
+        worst = values.pop("worst")
+        check_like({name: value for name, value in self.state_dict().items() if name != "worst"}, values)
+        self.spikes, self._norms = values["spikes"], [float(norm) for norm in values["norms"]]
+        self.worst = None if worst is None else Spike(*map(float, worst))
         self._quiet_until = values["quiet_until"]
         self._risen, self._overfitting_since = values["risen"], values["overfitting_since"]
         self._resumed = True

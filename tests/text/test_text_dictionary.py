@@ -153,11 +153,14 @@ def test_a_dictionary_without_words_is_refused(files):
         load(files, None)
 
 
-@pytest.mark.parametrize("content", [b"", b"(dp0\n", b"cos\nsystem\n(S'true'\ntR."])
+@pytest.mark.parametrize(
+    "content", ["", "P={", "P=__import__('os').system('true')", "P={'B': 'x'}", "P=[]", "P={'B': None}"]
+)
 def test_a_damaged_model_is_named_and_never_run(files, tmp_path, content):
-    (tmp_path / "start.p").write_bytes(content)
-    with pytest.raises(RgzError, match=r"start\.p is damaged; install jieba anew"):
-        load(files._replace(start=tmp_path / "start.p"), None)
+    (tmp_path / "table.py").write_text(content, encoding="utf-8")
+    for name in ("start", "transitions", "emissions"):
+        with pytest.raises(RgzError, match=r"table\.py is damaged; install jieba anew"):
+            load(files._replace(**{name: tmp_path / "table.py"}), None)
 
 
 # ---- the user's words
