@@ -66,7 +66,9 @@ endless = st.one_of(
         first_cycle=st.integers(1, 900),
         cycle_factor=st.integers(1, 4),
     ),
-    st.builds(Cosine, steps=st.integers(501, 3000), floor=unit, warmup=st.integers(0, 500), num_cycles=st.floats(0.1, 5)),
+    st.builds(
+        Cosine, steps=st.integers(501, 3000), floor=unit, warmup=st.integers(0, 500), num_cycles=st.floats(0.1, 5)
+    ),
 )
 simple = st.one_of(falling(), one_cycles, endless)
 
