@@ -13,7 +13,7 @@ from typing import Any
 from benches.setting import RUSTGPT, merged
 
 TIME, LOSS = "time", "loss"
-EPOCHS = 4
+EPOCHS = 3
 
 
 def _recipe() -> dict[str, Any]:
