@@ -33,18 +33,20 @@ CHINESE = {
 
 
 class Results:
-    """Outcomes by part and setting, kept in a file as they come."""
+    """Outcomes by part and setting, kept in a file as they come. limit : runs that may be made."""
 
-    def __init__(self, data: Path, path: Path | None) -> None:
-        self._data, self._path = data, path
+    def __init__(self, data: Path, path: Path | None, limit: int | None = None) -> None:
+        self._data, self._path, self._left = data, path, limit
         self.outcomes: dict[str, dict[str, Any]] = {TIME: {}, LOSS: {}}
         if path is not None and path.exists():
             self.outcomes |= json.loads(path.read_text(encoding="utf-8"))["outcomes"]
 
     def run(self, part: str, setting: dict[str, Any]) -> None:
         key = key_of(setting)
-        if key in self.outcomes[part]:
+        if key in self.outcomes[part] or self._left == 0:
             return
+        if self._left is not None:
+            self._left -= 1
         print(f"{part}: {key}", file=sys.stderr, flush=True)
         self.outcomes[part][key] = in_a_process(self._data, setting)
         if self._path is not None:
@@ -194,12 +196,11 @@ def main() -> None:
     parser = common_arguments("python -m benches.guide", __doc__.splitlines()[0])
     parser.add_argument("--only", metavar="ITEM,...", help="items by number or name")
     parser.add_argument("--part", choices=(TIME, LOSS), help="measure this only")
-    parser.add_argument("--table", action="store_true", help="measure nothing more: the table of what --json holds")
+    parser.add_argument("--limit", type=int, metavar="N", help="make N runs of those missing in --json; 0 for a table")
     arguments = parser.parse_args()
     items, seeds = chosen_items(arguments.only, parser), seeds_of(arguments, parser)
-    results = Results(data_of(arguments, parser), arguments.json)
-    if not arguments.table:
-        measure(results, items, [arguments.part] if arguments.part else [TIME, LOSS], seeds)
+    results = Results(data_of(arguments, parser), arguments.json, arguments.limit)
+    measure(results, items, [arguments.part] if arguments.part else [TIME, LOSS], seeds)
     print(Table(results, seeds, arguments.zh).markdown(items))
 
 
