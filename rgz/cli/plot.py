@@ -83,6 +83,8 @@ def build() -> Command:
             "rgz plot runs/my-1 runs/my-2 -o compare.svg --metrics loss,val_loss",
             "rgz plot --schedule cosine_with_restarts --steps 500 --cycles 3",
             "rgz plot --schedule cosine --schedule one_cycle --learning-rate 1e-3",
+            "rgz plot --schedule sequential --lr-scheduler-kwargs \\",
+            """  '{"schedules": [{"name": "linear"}, {"name": "cosine"}], "milestones": [0.3]}'""",
         ),
     )
 
