@@ -10,6 +10,8 @@ from torch.optim import lr_scheduler  # noqa: E402  (needs torch)
 STEPS = 60
 CASES = {
     "CosineAnnealingLR": ({"T_max": STEPS, "eta_min": 0.05}, {}),
+    "CosineAnnealingWarmRestarts": ({"T_0": 7, "eta_min": 0.05}, {"T_0": 7}),
+    "CosineAnnealingWarmRestarts longer": ({"T_0": 4, "T_mult": 3, "eta_min": 0.05}, {"T_0": 4, "T_mult": 3}),
     "ExponentialLR": ({"gamma": 0.93}, {"gamma": 0.93}),
     "PolynomialLR": ({"total_iters": STEPS, "power": 1.7}, {"power": 1.7}),
     "OneCycleLR": ({"max_lr": 1.0, "total_steps": STEPS, "cycle_momentum": False}, {}),

@@ -29,6 +29,9 @@ def schedule_helps() -> dict[str, str]:
     return {
         "cycles": tr("cosine_with_restarts: how many falls"),
         "restart_remainder": tr("cosine_with_restarts: begin one more in the steps left over"),
+        "first_cycle": tr("cosine_with_restarts: steps of the first fall, instead of cycles"),
+        "cycle_factor": tr("cosine_with_restarts: how many times longer each fall is than the last"),
+        "num_cycles": tr("cosine, warmup_stable_decay: waves of the cosine; half a one only falls"),
         "power": tr("polynomial: 1 is a line"),
         "gamma": tr("exponential: factor in decay_steps"),
         "decay_steps": tr("exponential: steps in which gamma is reached"),
@@ -40,6 +43,7 @@ def schedule_helps() -> dict[str, str]:
         "three_phase": tr("one_cycle: fall as fast as it rose, then on"),
         "decay": tr("warmup_stable_decay: steps of decay, or below 1 a share"),
         "stable": tr("warmup_stable_decay: steps at the top; none: what is left"),
+        "warmup_type": tr("warmup_stable_decay: linear, cosine or 1-sqrt"),
         "decay_type": tr("warmup_stable_decay: cosine, linear or 1-sqrt"),
     }
 
@@ -79,6 +83,8 @@ def build() -> Command:
             "rgz plot runs/my-1 runs/my-2 -o compare.svg --metrics loss,val_loss",
             "rgz plot --schedule cosine_with_restarts --steps 500 --cycles 3",
             "rgz plot --schedule cosine --schedule one_cycle --learning-rate 1e-3",
+            "rgz plot --schedule sequential --lr-scheduler-kwargs \\",
+            """  '{"schedules": [{"name": "linear"}, {"name": "cosine"}], "milestones": [0.3]}'""",
         ),
     )
 

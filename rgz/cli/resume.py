@@ -46,6 +46,7 @@ def resume(ctx: click.Context, run: str, **_: Any) -> None:
     if not os.path.isdir(run):
         raise RgzError(tr("{path} is no folder; give the run directory that training wrote", path=run))
     directory = RunDirectory(run)
+    directory.refuse_if_unusable(resume=True)
     args, info = directory.read_arguments()
     changes = {k: plain_value(TrainingArguments, k, v) for k, v in given(ctx).items() if k in CHANGEABLE}
     args = dataclasses.replace(args, **changes)

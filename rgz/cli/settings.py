@@ -15,7 +15,7 @@ import click
 
 from rgz.cli.command import Flag, given
 from rgz.cli.console import result, say, say_all
-from rgz.cli.flags import CHOSEN, plain_value, read_config
+from rgz.cli.flags import plain_value, read_config
 from rgz.config import ModelConfig, TrainingArguments
 from rgz.errors import RgzError
 from rgz.messages import tr
@@ -30,14 +30,6 @@ if TYPE_CHECKING:
 _TRAINING = tuple(f.name for f in dataclasses.fields(TrainingArguments))
 _MODEL = tuple(f.name for f in dataclasses.fields(ModelConfig))
 RUNS = "runs"
-ENOUGH_UPDATES = 3000  # fewer teach a small model little more than the commonest words
-BY_SIZE = {"batch_size": CHOSEN, "num_train_epochs": CHOSEN}  # see choose_size
-# Small models bear, and need, twice the usual rate. On RustGPT-Chinese's texts, in its shape: best validation loss
-# 5.29 against 5.36 in pretraining; in fine-tuning, training loss 0.07 against 0.55 after the same 20 epochs.
-_SMALL, _SMALL_RATE = 10_000_000, 2e-3
-_UPDATES_PER_EPOCH = 100
-_LEAST_BATCH = 4
-_SAMPLE = 500_000  # characters that tell how many of them make a token
 
 
 def data_argument() -> click.Argument:
@@ -217,47 +209,3 @@ def check_early(training: Mapping[str, Any]) -> TrainingArguments:
     draft = TrainingArguments.from_dict(training)
     schedule_type(draft.lr_scheduler_type)  # refuses an unknown one
     return draft
-
-
-def choose_rate(settings: Settings, parameters: int) -> list[str]:
-    """The learning rate of a small model, where none was given; returns the flag."""
-    if "learning_rate" in settings.training or parameters >= _SMALL:
-        return []
-    settings.training["learning_rate"] = _SMALL_RATE
-    return [f"--learning-rate {_SMALL_RATE:g}"]
-
-
-def choose_size(settings: Settings, tokens: int, most_epochs: int) -> list[str]:
-    """Batch size and epochs that make about ENOUGH_UPDATES updates, where not given; returns the flags.
-
-    A short text gets small batches and many epochs, a long one TrainingArguments' own values.
-    """
-    training = settings.training
-    usual = TrainingArguments.from_dict(training)
-    if isinstance(usual.augment, dict):
-        tokens *= 1 + int(usual.augment["multiplier"])  # variants made ahead are texts like the others
-    chosen = []
-    an_update = usual.batch_rows * usual.gradient_accumulation_steps
-    if "batch_size" not in training and usual.batch_tokens is None:
-        batch = usual.batch_size
-        while batch > _LEAST_BATCH and tokens < _UPDATES_PER_EPOCH * an_update:
-            batch //= 2
-            an_update //= 2
-        training["batch_size"] = batch
-        chosen.append(f"--batch-size {batch}")
-    if not {"num_train_epochs", "max_steps"} & set(training):
-        wanted = round(ENOUGH_UPDATES * an_update / max(tokens, 1))
-        training["num_train_epochs"] = float(min(max(wanted, 3), most_epochs))
-        chosen.append(f"--num-train-epochs {training['num_train_epochs']:g}")
-    return chosen
-
-
-def count_tokens(texts: Texts, tokenizer: Tokenizer) -> int:
-    """Tokens of the training text, as near as `choose_size` needs: of a long one by the share of its beginning."""
-    tokens = sampled = characters = 0
-    for text in texts.train.texts():
-        characters += len(text)
-        if sampled < _SAMPLE:
-            tokens += len(tokenizer.encode(text)) + 1
-            sampled = characters
-    return round(tokens * characters / max(sampled, 1))

@@ -10,14 +10,11 @@ import click
 
 from rgz.cli.command import Command, Flag
 from rgz.cli.flags import CHOSEN, training_flags
+from rgz.cli.recipe import BY_SIZE, choose_rate, choose_size, count_tokens
 from rgz.cli.runs import load_run
 from rgz.cli.settings import (
-    BY_SIZE,
     Settings,
     check_early,
-    choose_rate,
-    choose_size,
-    count_tokens,
     data_argument,
     make_trainer,
     read_texts,

@@ -9,14 +9,19 @@ import click
 
 from rgz.cli.command import Command, Flag
 from rgz.cli.flags import CHOSEN, model_flags, training_flags
-from rgz.cli.settings import (
+from rgz.cli.recipe import (
+    BY_CORPUS,
     BY_SIZE,
-    Settings,
-    Texts,
-    check_early,
+    choose_for_small_corpus,
     choose_rate,
     choose_size,
     count_tokens,
+    is_small,
+)
+from rgz.cli.settings import (
+    Settings,
+    Texts,
+    check_early,
     data_argument,
     make_trainer,
     read_texts,
@@ -58,7 +63,7 @@ def build() -> Command:
             *run_flags()[:1],
             *own,
             *run_flags()[1:],
-            *training_flags({**BY_SIZE, "learning_rate": CHOSEN}),
+            *training_flags({**BY_SIZE, **BY_CORPUS, "learning_rate": CHOSEN}),
             *model_flags(),
         ],
         help=tr(
@@ -93,8 +98,12 @@ def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) ->
     tokenizer = make_tokenizer(settings, texts, preset)
     config = _shape(settings, preset, tokenizer.vocab_size)
     settings.limit_length(config.max_position_embeddings)
-    chosen += choose_rate(settings, config.num_parameters())
-    chosen += choose_size(settings, count_tokens(texts, tokenizer), _MOST_EPOCHS)
+    parameters, tokens = config.num_parameters(), count_tokens(texts, tokenizer)
+    chosen += choose_rate(settings, parameters)
+    if small := is_small(tokens, parameters):
+        chosen += choose_for_small_corpus(settings, validated=texts.val is not None)
+    chosen += choose_size(settings, tokens, _MOST_EPOCHS, small=small)
+    config = _shape(settings, preset, tokenizer.vocab_size)  # with the dropout that was chosen
     args = settings.arguments(run_name(data))
     refuse_too_large(config)
     info = run_info("train", data, validation)

@@ -27,7 +27,13 @@ def draw_schedules(
     """
     for name, schedule in schedules.items():
         if schedule.watches is not None:
-            raise RgzError(tr("the schedule {name} follows a metric: it cannot be drawn ahead", name=name))
+            raise RgzError(
+                tr(
+                    "the schedule {name} follows a metric: it cannot be drawn ahead; "
+                    "`rgz plot RUN --metrics learning_rate` draws what it did",
+                    name=name,
+                )
+            )
     if steps < 1:
         raise RgzError(tr("a schedule needs at least 1 step, got {steps}", steps=steps))
     notices: list[str] = []

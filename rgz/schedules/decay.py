@@ -71,11 +71,19 @@ class Cosine(Decaying):
 
     steps, warmup : counted in optimizer updates, 0 <= warmup < steps (or a share of them); else RgzError.
     floor : in [0, 1].
+    num_cycles : waves of the cosine, > 0: half a one falls to the floor, a whole one rises again; as in transformers'
+        get_cosine_schedule_with_warmup.
     Source: Loshchilov, Hutter 2017, "SGDR", arXiv:1608.03983, eq. 5 with one cycle; linear warmup added.
     """
 
+    num_cycles: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need(0 < self.num_cycles < math.inf, "num_cycles", "> 0")
+
     def _fall(self, step: int, steps: int) -> float:
-        return half_cosine(min(step / steps, 1.0))
+        return half_cosine(2 * self.num_cycles * min(step / steps, 1.0))
 
 
 @dataclass(frozen=True)
@@ -88,14 +96,25 @@ class CosineWithRestarts(Decaying):
         RustGPT-Chinese (cycles = its restarts + 1).
     restart_remainder : what the steps left over by that division get. False: the floor. True: the beginning
         of one more cycle, as the guide's formula has it; training then ends on its highest rates.
+    first_cycle, cycle_factor : instead of `cycles`: the steps of the first one, >= 1, and how many times longer each
+        is than the one before, >= 1; the last one may be cut short. Torch's CosineAnnealingWarmRestarts calls them
+        T_0 and T_mult.
     Source: Loshchilov, Hutter 2017, "SGDR", arXiv:1608.03983, eq. 5; linear warmup added.
     """
 
     cycles: int = 1
     restart_remainder: bool = False
+    first_cycle: int | None = None
+    cycle_factor: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.need(self.first_cycle is None or self.first_cycle >= 1, "first_cycle", ">= 1")
+        self.need(self.cycle_factor >= 1, "cycle_factor", ">= 1")
+        if self.first_cycle is None and self.cycle_factor > 1:
+            raise RgzError(tr("cycle_factor needs first_cycle, the steps that the first cycle has"))
+        if self.first_cycle is not None and (self.cycles > 1 or self.restart_remainder):
+            raise RgzError(tr("give either cycles, all as long, or first_cycle and cycle_factor"))
         if not 1 <= self.cycles <= self.steps_after_warmup:
             raise RgzError(
                 tr(
@@ -106,10 +125,19 @@ class CosineWithRestarts(Decaying):
             )
 
     def _fall(self, step: int, steps: int) -> float:
+        if self.first_cycle is not None:
+            return half_cosine(self._place(step, self.first_cycle))
         cycle = steps // self.cycles
         if step >= self.cycles * cycle and not (self.restart_remainder and step < steps):
             return 0.0
         return half_cosine(step % cycle / cycle)
+
+    def _place(self, step: int, cycle: int) -> float:
+        """How much of its cycle is over at `step`, in [0, 1)."""
+        while self.cycle_factor > 1 and step >= cycle:
+            step -= cycle
+            cycle *= self.cycle_factor
+        return step % cycle / cycle
 
 
 @dataclass(frozen=True)

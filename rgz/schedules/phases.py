@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.schedules.base import Decaying, Schedule, as_updates, half_cosine
+from rgz.schedules.base import Decaying, Schedule, as_updates, half_cosine, rise
 
 _LEFT: dict[str, Callable[[float], float]] = {  # what is left, from 1 at progress 0 to 0 at progress 1
     "cosine": half_cosine,
@@ -74,18 +74,25 @@ class WarmupStableDecay(Decaying):
     steps, warmup : counted in optimizer updates, 0 <= warmup < steps (or a share of them); else RgzError.
     decay : updates, or below 1 a share of the steps; a share is cut to what the warmup leaves.
     stable : updates at 1. None: what warmup and decay leave; else the floor follows after the decay.
-    decay_type : "cosine", "linear" or "1-sqrt".
+    warmup_type, decay_type : "cosine", "linear" or "1-sqrt"; the rise is the fall's mirror image.
+    num_cycles : waves of a cosine decay, see Cosine.
     Source: Hu et al. 2024, "MiniCPM", arXiv:2404.06395, section 4.2; "1-sqrt": Hägele et al. 2024, arXiv:2405.18392;
     names as transformers' get_wsd_schedule.
     """
 
     decay: int | float = 0.2
     stable: int | None = None
+    warmup_type: str = "linear"
     decay_type: str = "cosine"
+    num_cycles: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.one_of("decay_type", tuple(_LEFT))
+        for name in ("warmup_type", "decay_type"):
+            self.one_of(name, tuple(_LEFT))
+        self.need(0 < self.num_cycles < math.inf, "num_cycles", "> 0")
+        if self.num_cycles != 0.5 and self.decay_type != "cosine":
+            raise RgzError(tr("num_cycles is of a cosine; decay_type is {kind}", kind=self.decay_type))
         left = self.steps_after_warmup
         decay = as_updates("decay", self.decay, self.steps)
         if 0 < self.decay < 1:
@@ -103,12 +110,19 @@ class WarmupStableDecay(Decaying):
         object.__setattr__(self, "decay", decay)
         object.__setattr__(self, "stable", stable)
 
+    def __call__(self, step: int) -> float:
+        if step < self.warmup and self.warmup_type != "linear":
+            return float(_LEFT[self.warmup_type](1 - rise(step, int(self.warmup))))
+        return super().__call__(step)
+
     def _fall(self, step: int, steps: int) -> float:
         assert self.stable is not None
         if step < self.stable:
             return 1.0
-        progress = (step - self.stable) / self.decay if self.decay else 1.0
-        return float(_LEFT[self.decay_type](min(progress, 1.0)))
+        progress = min((step - self.stable) / self.decay, 1.0) if self.decay else 1.0
+        if self.decay_type == "cosine":
+            progress *= 2 * self.num_cycles
+        return float(_LEFT[self.decay_type](progress))
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
 # Other names of the same: torch's classes, and one of transformers.
 _NAMES = {
     "CosineAnnealingLR": "cosine",
+    "CosineAnnealingWarmRestarts": "cosine_with_restarts",
     "ExponentialLR": "exponential",
     "OneCycleLR": "one_cycle",
     "PolynomialLR": "polynomial",
@@ -51,6 +52,10 @@ _NAMES = {
     "wsd": "warmup_stable_decay",
 }
 _ARGUMENTS = {
+    "T_0": "first_cycle",
+    "T_max": "steps",
+    "T_mult": "cycle_factor",
+    "total_iters": "steps",
     "num_cycles": "cycles",
     "min_lr_rate": "floor",
     "num_warmup_steps": "warmup",
@@ -136,7 +141,7 @@ def _renamed(kind: type[Schedule], kwargs: Mapping[str, Any], learning_rate: flo
     fields = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
     values = {}
     for key, value in kwargs.items():
-        field = "floor" if key in _RATES else _ARGUMENTS.get(key, key)
+        field = key if key in fields else "floor" if key in _RATES else _ARGUMENTS.get(key, key)
         if field not in fields:
             raise unknown_name(tr("argument of the schedule"), key, fields)
         if field in values:

@@ -12,7 +12,7 @@ from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.strict import parse_bytes
 from rgz.threads import resolve_threads
-from rgz.train.plan import TrainingPlan, plan_training
+from rgz.train.plan import TrainingPlan, lay_out
 from rgz.train.portions import most_rows, rows_at_once
 
 _SPARE = 1.03  # what the reports, the progress bar and the allocator take besides
@@ -21,12 +21,9 @@ _SPARE = 1.03  # what the reports, the progress bar and the allocator take besid
 def fit_plan(
     model: Any, tokenizer: Any, plan: TrainingPlan, args: TrainingArguments
 ) -> tuple[TrainingPlan, TrainingArguments]:
-    """The plan, made again with the arguments that `fit_memory` chooses now that the text is in memory too."""
+    """The same text in the batches that `fit_memory` chooses now that it is in memory too, and the arguments chosen."""
     args, sentence = fit_memory(model, args)
-    # The texts are augmented and held out already.
-    split = dataclasses.replace(args, augment=None, validation_split=0.0 if plan.val is None else args.validation_split)
-    again = plan_training(plan.varied or plan.train, plan.val, tokenizer, split, model.config)
-    return dataclasses.replace(again, notices=(sentence, *plan.notices)), args
+    return lay_out(plan.train, plan.val, plan.varied, tokenizer, args, (sentence, *plan.notices)), args
 
 
 def fit_memory(model: Any, args: TrainingArguments) -> tuple[TrainingArguments, str]:

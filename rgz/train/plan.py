@@ -105,6 +105,18 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
     if val_tokens is not None and val_tokens.n_targets == 0:
         notices.append(tr("the validation text holds nothing to measure; training without validation"))
         val_tokens = None
+    return lay_out(tokens, val_tokens, varied, tokenizer, args, (*told, *notices, *_without_use(args)))
+
+
+def lay_out(
+    tokens: TokenData,
+    val_tokens: TokenData | None,
+    varied: VariedTexts | None,
+    tokenizer: Any,
+    args: TrainingArguments,
+    notices: tuple[str, ...],
+) -> TrainingPlan:
+    """The plan of a run on text that is encoded and split; see TrainingPlan."""
     batches = _batches(tokens, args, shuffle=True) if varied is None else _varied(varied, tokens, tokenizer, args)
     val_batches = None if val_tokens is None else _batches(val_tokens, args, shuffle=False)
     per_epoch = -(-len(batches) // args.gradient_accumulation_steps)
@@ -124,7 +136,7 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
             "training data": data_digest(tokens),
             "validation data": data_digest(val_tokens) if val_tokens is not None else None,
         },
-        notices=(*told, *notices, *_without_use(args)),
+        notices=notices,
         varied=varied,
     )
 

@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rgz.errors import RgzError, explained
 from rgz.files import atomic_writer, parse_json, read_json, write_text_atomic
 from rgz.messages import tr
 from rgz.train.interfaces import PathLike, TokenizerLike
+from rgz.train.lock import FolderLock
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
@@ -35,6 +36,17 @@ class RunDirectory:
 
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
+        self._lock = FolderLock(self.path)
+
+    def lock(self) -> str | None:
+        """Keep other processes from writing here, if the folder is there; `start` does so for one that it makes.
+
+        RgzError if another process does that; a sentence for the user where the file system knows no locks.
+        """
+        return self._lock.take() if self.path.is_dir() else None
+
+    def unlock(self) -> None:
+        self._lock.release()
 
     def holds_a_run(self) -> bool:
         return any((self.path / name).exists() for name in _FILES) or bool(self.checkpoints())
@@ -54,6 +66,7 @@ class RunDirectory:
 
         Leaves nothing behind: folders are made when training starts.
         """
+        self._lock.check()
         if self.holds_a_run() and not (overwrite or resume):
             if not (self.path / ARGUMENTS).exists():  # a start that was killed, or a model from elsewhere
                 raise RgzError(
@@ -107,12 +120,18 @@ class RunDirectory:
         run_info: Mapping[str, Any],
         *,
         fresh: bool,
-    ) -> None:
-        """Make the folder and write what describes the run; a fresh start first clears an older run."""
-        made = self._missing_folders()
-        new = fresh and not self.holds_a_run()
+    ) -> str | None:
+        """Make the folder, lock it and write what describes the run; a fresh start first clears an older run.
+
+        Returns what `lock` does.
+        """
+        made, new = self._missing_folders(), False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            notice = self.lock()
+            if fresh:  # looked at again, now that nobody else begins a run here
+                self.refuse_if_unusable(overwrite=args.overwrite)
+            new = fresh and not self.holds_a_run()
             self.remove_leftovers()
             if fresh:
                 self._clear()
@@ -122,19 +141,19 @@ class RunDirectory:
             arguments = {**args.to_dict(), "overwrite": False}
             write_text_atomic(self.path / ARGUMENTS, _pretty({**run_info, "arguments": arguments}))
         except BaseException as error:  # Ctrl-C too
-            if new:
-                self._undo(made)
+            self._undo(_FILES if new else (), made)
             if isinstance(error, OSError):
                 raise self._cannot_write(error) from error
             raise
+        return notice
 
     def _missing_folders(self) -> list[Path]:
         """The run directory and those above it that are not there yet, innermost first."""
         return [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
 
-    def _undo(self, made: list[Path]) -> None:
+    def _undo(self, written: Iterable[str], made: list[Path]) -> None:
         """Take a start that failed back: what it wrote, and the folders it made."""
-        for name in _FILES:
+        for name in written:
             (self.path / name).unlink(missing_ok=True)
         for folder in made:
             with contextlib.suppress(OSError):  # never made, or somebody else's files are in it by now

@@ -122,18 +122,24 @@ class Trainer:
             exactly as if the run had never stopped.
         Ctrl-C writes a checkpoint, then KeyboardInterrupt is raised; a second one raises it at once. However
         training ends, the best weights are back in the model afterwards (args.load_best_model_at_end).
-        Trainers in several Python threads take turns update by update; RgzError for two of one model or output_dir.
+        Trainers in several Python threads take turns update by update; RgzError for two of one model or output_dir, and
+        where another process trains in the run directory: it is locked until this returns.
         """
         with claimed(self.model, self.run):
-            return self._train(resume_from_checkpoint)
+            if self.run is None:
+                return self._train(resume_from_checkpoint)
+            try:
+                self._tell(self.run.lock())
+                return self._train(resume_from_checkpoint)
+            finally:
+                self.run.unlock()
 
     def _train(self, resume_from_checkpoint: bool | PathLike | None) -> list[dict[str, Any]]:
         checkpoint, in_place, notices = find_checkpoint(self.run, resume_from_checkpoint)
         if self.run is not None:
             self.run.refuse_if_unusable(overwrite=self.args.overwrite, resume=in_place)
         plan = self.prepare()
-        for notice in (*notices, *_notices_of(self._data), *plan.notices):
-            self.say(notice)
+        self._tell(*notices, *_notices_of(self._data), *plan.notices)
         self.step = self._step_factory(self.model, self.args, plan.max_rows, plan.max_seqs)
         self.best = self._best_keeper()
         if plan.schedule.watches is not None:
@@ -147,7 +153,8 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_train_begin(self, self.state)
         if self.run is not None:
-            self.run.start(self.model.config, self.tokenizer, self.args, self._run_info, fresh=not in_place)
+            notice = self.run.start(self.model.config, self.tokenizer, self.args, self._run_info, fresh=not in_place)
+            self._tell(notice)
             self.state.log_history = self.run.read_history(self.state.n_reports) if in_place else []
             self.saver.tidy()
         for reporter in self._reporters:
@@ -157,10 +164,13 @@ class Trainer:
         self.exception, self.timer = None, Timer(self._clock)
         TrainingLoop(self).run()
         history, skipped, watch = self.state.log_history, self.state.skipped_updates, self._watch
-        for sentence in (self.state.stop_reason, *verdicts(history, skipped, watch.spikes, watch.worst)):
+        self._tell(self.state.stop_reason, *verdicts(history, skipped, watch.spikes, watch.worst))
+        return self.state.log_history
+
+    def _tell(self, *sentences: str | None) -> None:
+        for sentence in sentences:
             if sentence:
                 self.say(sentence)
-        return self.state.log_history
 
     def _best_keeper(self) -> BestWeights | None:
         """Who keeps the best weights: a callback that wants them back comes before the arguments."""

@@ -5,7 +5,8 @@ import json
 import pytest
 from cli.tiny import TINY
 
-from rgz.cli.settings import Settings, choose_size
+from rgz.cli.recipe import choose_size
+from rgz.cli.settings import Settings
 
 LINES = "怎么提高效率？\n我们可以耐心等待重要的消息。\n好\n"
 

@@ -58,6 +58,17 @@ endless = st.one_of(
     st.builds(InverseSqrt, floor=unit, warmup=st.integers(0, 500), timescale=st.none() | st.integers(1, 9999)),
     st.builds(Exponential, steps=st.just(1), floor=unit, gamma=st.floats(0.01, 1), decay_steps=st.floats(0.1, 99)),
     st.builds(ReduceLROnPlateau, warmup=st.integers(0, 500)),
+    st.builds(
+        CosineWithRestarts,
+        steps=st.integers(501, 3000),
+        floor=unit,
+        warmup=st.integers(0, 500),
+        first_cycle=st.integers(1, 900),
+        cycle_factor=st.integers(1, 4),
+    ),
+    st.builds(
+        Cosine, steps=st.integers(501, 3000), floor=unit, warmup=st.integers(0, 500), num_cycles=st.floats(0.1, 5)
+    ),
 )
 simple = st.one_of(falling(), one_cycles, endless)
 

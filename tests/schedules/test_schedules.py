@@ -162,6 +162,41 @@ def test_warmup_stable_decay_is_the_formula_of_transformers(kind, left):
     assert schedule(5000) == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "risen"),
+    [
+        ("cosine", lambda p: 0.5 * (1 - math.cos(math.pi * p))),
+        ("linear", lambda p: p),
+        ("1-sqrt", lambda p: 1 - math.sqrt(1 - p)),
+    ],
+)
+def test_the_warmup_before_a_stable_phase_is_the_formula_of_transformers(kind, risen):
+    schedule = WarmupStableDecay(steps=100, warmup=9, floor=0.1, warmup_type=kind)
+    want = [risen((step + 1) / 10) for step in range(9)]  # one step ahead of theirs, which begins with 0
+    assert [schedule(step) for step in range(10)] == pytest.approx([*want, 1.0], rel=1e-12)
+
+
+def test_waves_of_a_cosine_are_those_of_transformers():
+    """max(0, 0.5 (1 + cos(pi 2 num_cycles progress)))"""
+    waves = Cosine(steps=40, num_cycles=1.5)
+    assert [waves(step) for step in (0, 10, 20, 40)] == pytest.approx(
+        [0.5 * (1 + math.cos(math.pi * 3 * p)) for p in (0, 0.25, 0.5, 1)], abs=1e-12
+    )
+    stable = WarmupStableDecay(steps=40, decay=20, num_cycles=1.0)
+    assert [stable(step) for step in (20, 25, 30, 35)] == pytest.approx([1.0, 0.5, 0.0, 0.5], abs=1e-12)
+
+
+def test_restarts_of_growing_cycles_are_those_of_torch():
+    """CosineAnnealingWarmRestarts with T_0 4, T_mult 3: cycles from 0, 4 and 16, the last one cut short."""
+    schedule = CosineWithRestarts(steps=30, floor=0.1, first_cycle=4, cycle_factor=3)
+    for begin, length, end in ((0, 4, 4), (4, 12, 16), (16, 36, 30)):
+        for step in range(begin, end):
+            want = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * (step - begin) / length))
+            assert schedule(step) == pytest.approx(want, rel=1e-12)
+    equal = CosineWithRestarts(steps=30, warmup=6, first_cycle=4)
+    assert [step for step in range(6, 30) if equal(step) == 1.0] == [6, 10, 14, 18, 22, 26]
+
+
 def test_warmup_stable_decay_can_end_early_on_its_floor():
     schedule = WarmupStableDecay(steps=100, stable=30, decay=10, floor=0.2, decay_type="linear")
     assert [schedule(step) for step in (29, 30, 35, 40, 99)] == pytest.approx([1.0, 1.0, 0.6, 0.2, 0.2])

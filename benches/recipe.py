@@ -1,0 +1,99 @@
+"""The recipe that rgz takes for small corpora against RustGPT-Chinese's own, on RustGPT-Chinese's corpus.
+
+python -m benches.recipe --data FOLDER [--json RESULT.json] [--zh] [--seeds 0,1,2] [--epochs 10]
+
+FOLDER holds rustgpt-chinese/; a tenth of its 2,477 texts is held out by seed, which is that of order, first weights and
+dropout too. All recipes train the same model for as many epochs over the same texts, so every text, and every
+character, is seen as often by each. What is compared is the perplexity a character of the text held out, which does not
+depend on the vocabulary: of the best evaluation (one an epoch), and of the last weights. RustGPT-Chinese's own rule
+(stop once the training loss has not fallen by 0.01 for 30 epochs) leaves the last weights here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benches.guide import Results, common_arguments, data_of, seeds_of
+from benches.guide_items import LOSS, RECIPE
+from benches.setting import RUSTGPT, merged, per_character
+
+EPOCHS = 10
+ENGLISH = {
+    "rustgpt": "RustGPT-Chinese's recipe",
+    "same words": "rgz's recipe, RustGPT-Chinese's vocabulary",
+    "rgz": "rgz's recipe",
+    "header": ("recipe", "best weights", "last weights", "best against best", "last against last"),
+    "best": "{value:.2f} after {epochs:.1f} epochs",
+    "heading": "Perplexity a character, {epochs} epochs, mean over seeds {seeds}; {tokens} target tokens an epoch in "
+    "RustGPT-Chinese's vocabulary, {rgz} in rgz's; {parameters:.1f} M and {rgz_parameters:.1f} M parameters.",
+}
+CHINESE = {
+    "rustgpt": "RustGPT-Chinese 的方案",
+    "same words": "rgz 的方案，RustGPT-Chinese 的词表",
+    "rgz": "rgz 的方案",
+    "header": ("方案", "最佳权重", "最后的权重", "最佳对最佳", "最后对最后"),
+    "best": "{value:.2f}（第 {epochs:.1f} 轮后）",
+    "heading": "每字困惑度，{epochs} 轮，种子 {seeds} 的平均；每轮目标词元：RustGPT-Chinese 的词表 {tokens} 个，"
+    "rgz 的词表 {rgz} 个；"
+    "参数 {parameters:.1f} M 和 {rgz_parameters:.1f} M。",
+}
+
+
+def recipes() -> dict[str, dict[str, Any]]:
+    words = RUSTGPT["vocabulary"]
+    return {"rustgpt": RUSTGPT, "same words": merged(RECIPE, {"vocabulary": words}), "rgz": RECIPE}
+
+
+def rows(runs: dict[str, list[dict[str, Any]]], words: dict[str, Any]) -> list[list[str]]:
+    """runs : for each recipe the outcomes, one a seed."""
+    best, last = {}, {}
+    table = []
+    for name, outcomes in runs.items():
+        best[name] = _mean([per_character(min(run["losses"]), run) for run in outcomes])
+        last[name] = _mean([per_character(run["losses"][-1], run) for run in outcomes])
+        epochs = _mean([run["losses"].index(min(run["losses"])) + 1 for run in outcomes])
+        against = [f"{100 * (value[name] / value['rustgpt'] - 1):+.1f} %" for value in (best, last)]
+        table.append(
+            [
+                words[name],
+                words["best"].format(value=best[name], epochs=epochs),
+                f"{last[name]:.2f}",
+                *(against if name != "rustgpt" else ("-", "-")),
+            ]
+        )
+    return table
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def main() -> None:
+    parser = common_arguments("python -m benches.recipe", __doc__.splitlines()[0])
+    parser.set_defaults(seeds="0,1,2")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"of every recipe [{EPOCHS}]")
+    arguments = parser.parse_args()
+    seeds, words = seeds_of(arguments, parser), CHINESE if arguments.zh else ENGLISH
+    results = Results(data_of(arguments, parser), arguments.json)
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for name, setting in recipes().items():
+        for seed in seeds:
+            complete = {**setting, "epochs": arguments.epochs, "seed": seed}
+            results.run(LOSS, complete)
+            runs.setdefault(name, []).append(results.of(LOSS, complete) or {})
+    first, ours = runs["rustgpt"][0], runs["rgz"][0]
+    heading = words["heading"].format(
+        epochs=arguments.epochs, seeds=arguments.seeds, tokens=f"{first['tokens']:,}", rgz=f"{ours['tokens']:,}",
+        parameters=first["parameters"] / 1e6, rgz_parameters=ours["parameters"] / 1e6,
+    )  # fmt: skip
+    print("\n".join([heading, "", *markdown(words["header"], rows(runs, words))]))
+
+
+def markdown(header: tuple[str, ...], table: list[list[str]]) -> list[str]:
+    lines = ["| " + " | ".join(row) + " |" for row in (header, *table)]
+    lines.insert(1, "|---|---:|---:|---:|---:|")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""A run directory belongs to one process at a time, and to nobody once that one is gone."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from rgz.errors import RgzError
+from rgz.train import Callback, RunDirectory
+
+BUSY = "another process is writing to .*run right now"
+HOLD = "import sys; from rgz.train import RunDirectory; RunDirectory(sys.argv[1]).lock(); print('held', flush=True); "
+
+
+class At(Callback):
+    """Does something at the first call of a hook."""
+
+    def __init__(self, hook, work):
+        self.calls = 0
+
+        def once(trainer, state):
+            self.calls += 1
+            if self.calls == 1:
+                work()
+
+        setattr(self, hook, once)
+
+
+def trains(trainer, resume=None):
+    with pytest.raises(RgzError, match=BUSY):
+        trainer.train(resume_from_checkpoint=resume)
+
+
+def test_a_second_trainer_is_refused_as_long_as_the_first_one_runs(make_trainer):
+    def intrude():
+        trains(make_trainer(), resume=True)
+        trains(make_trainer(overwrite=True))
+
+    expected = make_trainer(output_dir=None).train()
+    at = At("on_step_end", intrude)
+    history = make_trainer(callbacks=[at]).train()
+    assert at.calls > 1 and [report["loss"] for report in history] == [report["loss"] for report in expected]
+    assert make_trainer(num_train_epochs=3, overwrite=True).train()  # free again
+
+
+def test_two_that_begin_in_the_same_new_folder_do_not_throw_each_other_away(make_trainer):
+    """The second finds no folder, and begins between the first one's look and its first file."""
+    other = make_trainer()
+    at = At("on_train_begin", other.train)
+    with pytest.raises(RgzError, match="already holds a run"):
+        make_trainer(callbacks=[at]).train()
+    assert other.run.read_history() == other.state.log_history and other.run.checkpoints()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_a_killed_process_holds_nothing(make_trainer, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    command = [sys.executable, "-c", HOLD + "sys.stdin.read()", str(run.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        trains(make_trainer())
+        assert os.listdir(run.path) == []
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert make_trainer().train()
+
+
+def test_a_failed_run_holds_nothing(make_trainer):
+    def fail():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        make_trainer(callbacks=[At("on_step_end", fail)]).train()
+    assert make_trainer(overwrite=True).train()
+
+
+def test_a_file_system_without_locks_is_told_once_and_trained_on(make_trainer, monkeypatch):
+    def refuse(folder):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("rgz.train.lock._locked", refuse)
+    trainer = make_trainer()
+    assert trainer.train() and make_trainer(num_train_epochs=3).train(resume_from_checkpoint=True)
+    assert trainer.output().count("cannot be locked (No locks available): see to it that no second process") == 1
