@@ -72,6 +72,17 @@ FINDINGS: dict[str, Finding] = {
         for shape in PRODUCTS
     },
     **{name: Finding(english, chinese, "GB/s") for name, (english, chinese) in _BANDWIDTH.items()},
+    "words": Finding("Chinese to words, 9.3 MB, one thread", "中文分词，9.3 MB，单线程", "MB/s"),
+    "words hmm": Finding("the same with the hidden Markov model", "同上，启用隐马尔可夫模型", "MB/s"),
+    "word ends threads": Finding(
+        "where words end, 22 MB, on all threads against one", "词的边界，22 MB：全部线程对一个线程", "x", FACTOR
+    ),
+    "ids": Finding("Chinese to ids, 22 MB, all threads", "中文转 id，22 MB，全部线程", "MB/s"),
+    "ids threads": Finding("the same, all threads against one", "同上，全部线程对一个线程", "x", FACTOR),
+    "bpe training": Finding(
+        "byte-level BPE: 8,000 merges learnt from 9.3 MB", "字节级 BPE：从 9.3 MB 学 8,000 个合并", "s", TIME
+    ),
+    "bpe encoding": Finding("byte-level BPE: 9.3 MB to ids", "字节级 BPE：9.3 MB 转 id", "MB/s"),
     "threads": Finding("update S on all threads against one", "更新 S：全部线程对一个线程", "x", FACTOR),
     "import": Finding("import", "导入", "ms", TIME),
     "import ready": Finding("import, with all that training needs", "导入训练所需的一切", "ms", TIME),

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from findings import FINDINGS, TIME, record
 
 import rgz
 from rgz.text.huggingface import to_huggingface
@@ -61,15 +62,20 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def report(benchmark: Any, lines: list[str], rival_times: list[float]) -> None:
+def report(benchmark: Any, lines: list[str], rival_times: list[float], finding: str) -> None:
+    if benchmark.disabled:  # --benchmark-disable only checks
+        return
+    size = sum(len(line.encode()) for line in lines) / 1e6
     median, rival = benchmark.stats.stats.median, float(np.median(rival_times))
     benchmark.extra_info.update(
-        MB_per_second=round(sum(len(line.encode()) for line in lines) / median / 1e6, 1),
+        MB_per_second=round(size / median, 1),
         rival_seconds=round(rival, 3),
         times_the_rival=round(rival / median, 2),
         n_threads=resolve_threads(),
         cpus=os.cpu_count(),
     )
+    for name, time_taken in (("rgz", median), ("tokenizers", rival)):
+        record(benchmark, finding, name, time_taken if FINDINGS[finding].kind == TIME else size / time_taken)
 
 
 def test_training(benchmark: Any, lines: list[str], pattern: str, ours: rgz.BPETokenizer, theirs: Any) -> None:
@@ -85,7 +91,7 @@ def test_training(benchmark: Any, lines: list[str], pattern: str, ours: rgz.BPET
     learnt = [" ".join(merge) for merge in json.loads(rival.to_str())["model"]["merges"]]
     assert learnt == to_huggingface(ours)["model"]["merges"] and len(learnt) == MERGES
     benchmark.pedantic(lambda: rgz.BPETokenizer.train(lines, 260 + MERGES, pattern=pattern), rounds=3)
-    report(benchmark, lines, [rival_time])
+    report(benchmark, lines, [rival_time], "bpe training")
 
 
 @pytest.mark.parametrize("as_documents", [True, False], ids=["lines", "one text"])
@@ -98,4 +104,4 @@ def test_encoding(benchmark: Any, lines: list[str], ours: rgz.BPETokenizer, thei
     assert ids_of(ours, texts) == rival()
     rival_times: list[float] = []
     benchmark.pedantic(lambda: ids_of(ours, texts), setup=lambda: rival_times.append(seconds(rival)), rounds=5)
-    report(benchmark, lines, rival_times)
+    report(benchmark, lines, rival_times, "bpe encoding")

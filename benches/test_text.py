@@ -4,14 +4,19 @@ pytest benches/test_text.py --data FOLDER --benchmark-columns=median,rounds    (
 """
 
 import logging
+import statistics
+import time
 import warnings
 
 import numpy as np
 import pytest
+from findings import record
 
 import rgz
 from rgz.text import Segmenter, segment
 from rgz.text.tokenizer import FIRST_BYTE_ID, FIRST_CHARACTER_ID
+
+ALL = rgz.info()["n_threads"]
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +40,31 @@ def jieba_cut():
     return lambda text, hmm: list(jieba.cut(text, HMM=hmm))
 
 
-def note(benchmark, texts):
-    size = sum(len(text.encode()) for text in texts)
+def note(benchmark, texts, finding=None, rival="rgz"):
+    size = sum(len(text.encode()) for text in texts) / 1e6
     if not benchmark.disabled:  # --benchmark-disable only checks
-        benchmark.extra_info.update(megabytes=size / 1e6, mb_per_second=size / 1e6 / benchmark.stats.stats.median)
+        rate = size / benchmark.stats.stats.median
+        benchmark.extra_info.update(megabytes=size, mb_per_second=rate)
+        if finding:
+            record(benchmark, finding, rival, rate)
+
+
+def speed_up(benchmark, texts, work, finding):
+    """Time work(1) and work(ALL) by turns, so that what else the machine does falls on both."""
+    alone = []
+
+    def one_thread():
+        start = time.perf_counter()
+        work(1)
+        alone.append(time.perf_counter() - start)
+
+    benchmark.pedantic(work, (ALL,), setup=one_thread, rounds=15, warmup_rounds=1)
+    note(benchmark, texts)
+    if not benchmark.disabled:
+        factor = statistics.median(alone) / benchmark.stats.stats.median
+        benchmark.extra_info.update(speed_up=factor, n_threads=ALL)
+    if finding and not benchmark.disabled:
+        record(benchmark, finding, "rgz", factor, n_threads=ALL)
 
 
 @pytest.mark.parametrize("hmm", [False, True], ids=["dictionary", "hmm"])
@@ -50,22 +76,41 @@ def test_words(benchmark, laws, jieba_cut, rival, hmm):
     different = sum(list(cut(text, hmm)) != words for text, words in zip(laws[::20], expected, strict=True))
     assert different <= (2 if rival == "rjieba" and hmm else 0)  # it cuts 3.236111111111111in otherwise
     benchmark.pedantic(lambda: [cut(text, hmm) for text in laws], rounds=1 if rival == "jieba" else 5)
-    note(benchmark, laws)
+    note(benchmark, laws, "words hmm" if hmm else "words", rival)
 
 
+@pytest.mark.skipif(ALL == 1, reason="one usable core, or built without OpenMP: nothing to compare")
 @pytest.mark.parametrize("lines", [1, 20])
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_word_boundaries(benchmark, corpus, n_threads, lines):
+def test_word_boundaries_on_threads(benchmark, corpus, lines):
     """What threads can share of cutting the corpus: where words end, without making Python texts of them. Collecting
-    documents of a line each, 90 characters, is a fifth of the time, and Python does it alone."""
+    documents of a line each, 90 characters, is a twelfth of one thread's time, and Python does it alone."""
     segmenter = Segmenter()
     documents = ["\n".join(corpus[at : at + lines]) for at in range(0, len(corpus), lines)]
-    ends, offsets = segmenter.word_ends(documents, n_threads=n_threads)
+    ends, offsets = segmenter.word_ends(documents, n_threads=ALL)
     for d in range(0, len(documents), 500):
         lengths = [len(word) for word in segment(documents[d])]
         assert ends[offsets[d] : offsets[d + 1]].tolist() == np.cumsum(lengths).tolist()
-    benchmark.pedantic(segmenter.word_ends, (documents,), {"n_threads": n_threads}, rounds=7, warmup_rounds=1)
-    note(benchmark, documents)
+
+    def cut(n_threads):
+        segmenter.word_ends(documents, n_threads=n_threads)
+
+    speed_up(benchmark, documents, cut, "word ends threads" if lines == 1 else None)
+
+
+@pytest.mark.skipif(ALL == 1, reason="one usable core, or built without OpenMP: nothing to compare")
+@pytest.mark.parametrize("lines", [1, 20])
+def test_ids_on_threads(benchmark, corpus, tokenizer, lines):
+    """As a corpus is encoded into its file: portion after portion."""
+    documents = ["\n".join(corpus[at : at + lines]) for at in range(0, len(corpus), lines)]
+    portions = [list(tokenizer.encode_stream(documents, n_threads)) for n_threads in (1, ALL)]
+    for a, b in zip(*portions, strict=True):
+        assert np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+
+    def encode(n_threads):
+        for _ in tokenizer.encode_stream(documents, n_threads):
+            pass
+
+    speed_up(benchmark, documents, encode, "ids threads" if lines == 1 else None)
 
 
 def jieba_encoder(cut, tokenizer):
@@ -95,7 +140,7 @@ def tokenizer(corpus):
     return rgz.WordTokenizer.train(corpus, vocab_size=12_000)
 
 
-@pytest.mark.parametrize("path", ["rgz-1-thread", "rgz-2-threads", "jieba"])
+@pytest.mark.parametrize("path", ["rgz-1-threads", f"rgz-{ALL}-threads", "jieba"])
 def test_ids(benchmark, corpus, jieba_cut, tokenizer, path):
     """The whole corpus to ids."""
     by_jieba = jieba_encoder(jieba_cut, tokenizer)
@@ -103,12 +148,13 @@ def test_ids(benchmark, corpus, jieba_cut, tokenizer, path):
         assert [by_jieba(text) for text in corpus[::100]] == [tokenizer.encode(text) for text in corpus[::100]]
         benchmark.pedantic(lambda: [by_jieba(text) for text in corpus], rounds=1)
     else:
-        n_threads = int(path[4])
+        n_threads = int(path.split("-")[1])
         ids, offsets = tokenizer.encode_batch(corpus, n_threads)
         for d in range(0, len(corpus), 500):
             assert ids[offsets[d] : offsets[d + 1]].tolist() == by_jieba(corpus[d])
         benchmark.pedantic(tokenizer.encode_batch, (corpus, n_threads), rounds=7, warmup_rounds=1)
-    note(benchmark, corpus)
+    rival = {"jieba": "jieba", f"rgz-{ALL}-threads": "rgz"}.get(path)
+    note(benchmark, corpus, rival and "ids", rival)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])

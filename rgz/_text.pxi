@@ -50,6 +50,7 @@ cdef extern from "text/text.h" nogil:
 
 cdef enum:
     SPAN = 8192  # characters of a text that text_segment cuts at a time
+    MADE_WORDS = 8192  # 2**13, see word_of
     MOST_TEAM = 1024  # threads: the most that rgz.threads hands out
 
 
@@ -85,6 +86,28 @@ cdef Py_ssize_t need_scratch(str kernel, const int64_t[::1] spans, uint8_t[::1] 
     each = rgz_text_scratch_bytes(longest)
     need_at_least(kernel, "length of scratch", scratch.shape[0], each * n_threads)
     return each
+
+
+# --- words as Python objects ---------------------------------------------------------------------------------------
+# Texts repeat their words: making a str takes longer than finding one of three characters that was made before.
+
+cdef list made_words = [None] * MADE_WORDS
+cdef uint64_t made_keys[MADE_WORDS]  # their characters; 0: none
+
+
+cdef object word_of(str text, const uint32_t *characters, Py_ssize_t start, Py_ssize_t end):
+    """The str of text[start:end]."""
+    cdef uint64_t key = 0
+    cdef Py_ssize_t i, slot
+    if not 1 <= end - start <= 3:
+        return PyUnicode_Substring(text, start, end)
+    for i in range(start, end):
+        key = key << 21 | (characters[i] + 1)
+    slot = <Py_ssize_t> ((key * <uint64_t> 0x9E3779B97F4A7C15u) >> 51)
+    if made_keys[slot] != key:
+        made_words[slot] = PyUnicode_Substring(text, start, end)
+        made_keys[slot] = key
+    return made_words[slot]
 
 
 # --- text itself ---------------------------------------------------------------------------------------------------
@@ -134,7 +157,7 @@ def text_segment(str text, TextDictionary dictionary, bint hmm):
             with nogil:
                 words = rgz_text_cut_span(ends, dictionary.d, characters + start, end - start, hmm, scratch)
             for w in range(words):
-                pieces.append(PyUnicode_Substring(text, at, start + ends[w]))
+                pieces.append(word_of(text, characters, at, start + ends[w]))
                 at = start + ends[w]
             start = end
     finally:
@@ -143,14 +166,15 @@ def text_segment(str text, TextDictionary dictionary, bint hmm):
     return pieces
 
 
-def text_pieces(str text, const int64_t[::1] ends):
-    """The pieces of `text` that end there, as a list."""
+def text_pieces(str text, const uint32_t[::1] characters, const int64_t[::1] ends):
+    """The pieces of `text`, whose characters those are, that end there, as a list."""
     cdef Py_ssize_t i, at = 0, n = PyUnicode_GetLength(text)
     cdef list pieces = []
+    need("text_pieces", "length of characters", characters.shape[0], n)
     for i in range(ends.shape[0]):
         if not at <= ends[i] <= n:
             raise ValueError(f"text_pieces: ends must rise up to {n}, got {ends[i]} at {i}")
-        pieces.append(PyUnicode_Substring(text, at, ends[i]))
+        pieces.append(word_of(text, &characters[0], at, ends[i]))
         at = ends[i]
     return pieces
 

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, a full disk or a killed process never meets half of one."""
+"""Writing files so that a reader, a full disk or a killed process never meets half of one; where caches belong."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -66,3 +67,30 @@ def fsync_folder(path: str | os.PathLike[str]) -> None:
 def sha256_of(path: str | os.PathLike[str]) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return where private caches belong: XDG_CACHE_HOME/rgz, or what the platform uses instead."""
+    if (xdg := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(xdg):
+        return Path(xdg) / "rgz"
+    if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
+        return Path(local) / "rgz" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "rgz"
+    return Path.home() / ".cache" / "rgz"
+
+
+def private_cache_folder() -> Path | None:
+    """Create the cache folder, mode 0700, and return it; None where it cannot be had or is not ours alone."""
+    try:
+        folder = cache_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.name == "posix":
+            status = folder.lstat()
+            if status.st_uid != os.geteuid() or folder.is_symlink():
+                return None  # what lies in it could have been put there by somebody else
+            if status.st_mode & 0o077:
+                folder.chmod(0o700)
+        return folder if os.access(folder, os.W_OK | os.X_OK) else None
+    except (OSError, RuntimeError):  # RuntimeError: no home folder can be found
+        return None

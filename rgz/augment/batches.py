@@ -33,7 +33,7 @@ Encoded = tuple[NDArray[np.integer], NDArray[np.uint8] | None]  # a document's i
 def expand(dataset: Dataset, augmenter: Augmenter, multiplier: int) -> Dataset:
     """Every document followed by up to `multiplier` variants of it, all different; a notice says how many there are."""
     documents: list[Document] = []
-    for sample, document in enumerate(dataset.documents):
+    for sample, document in enumerate(dataset):
         found = [document]
         for k in range(1, _ATTEMPTS * multiplier + 1):
             if len(found) > multiplier:
@@ -50,7 +50,7 @@ def expand(dataset: Dataset, augmenter: Augmenter, multiplier: int) -> Dataset:
 class VariedTexts(Dataset):
     """Texts of which training is to see another variant in every epoch."""
 
-    def __init__(self, documents: Sequence[Document], augmenter: Augmenter) -> None:
+    def __init__(self, documents: Sequence[Document] | Dataset, augmenter: Augmenter) -> None:
         super().__init__(documents)
         self.augmenter = augmenter
 

@@ -65,7 +65,7 @@ def alternatives(groups: Iterable[tuple[str, ...]]) -> dict[str, tuple[str, ...]
 
 def read_groups(path: Path) -> list[tuple[str, ...]]:
     """The groups of a file; RgzError if there is none, or for a line with a word that is not all Han characters."""
-    text, _ = read_text(path)
+    text = read_text(path)
     groups = []
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip().removeprefix("\ufeff")

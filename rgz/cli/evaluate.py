@@ -81,7 +81,7 @@ def evaluate(
     say_all(dataset.take_notices())
     if mask_prompts is None:
         mask_prompts = loaded.arguments is not None and loaded.arguments.mask_prompts
-    tokens = encode_dataset(dataset, loaded.tokenizer, mask_prompts=mask_prompts)
+    tokens = encode_dataset(dataset, loaded.tokenizer, mask_prompts=mask_prompts, n_threads=n_threads)
     values = measure(loaded, tokens, _length(loaded, max_length), n_threads)
     if as_json:
         result(json.dumps(values))

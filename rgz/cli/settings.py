@@ -16,6 +16,7 @@ import click
 from rgz.cli.command import Flag, given
 from rgz.cli.console import result, say, say_all
 from rgz.cli.flags import plain_value, read_config
+from rgz.cli.progress import shown_progress
 from rgz.config import ModelConfig, TrainingArguments
 from rgz.errors import RgzError
 from rgz.messages import tr
@@ -60,7 +61,7 @@ def run_flags() -> list[Flag]:
 class Settings:
     """Options after command line, config file and the command's own defaults have been laid over one another.
 
-    training, model : only what was given, by field name; others : preset, tokenizer, validation_data.
+    training, model : only what was given, by field name; others : preset, tokenizer, user_dict, validation_data.
     """
 
     training: dict[str, Any]
@@ -76,7 +77,7 @@ class Settings:
         values = {**(defaults or {}), **file, **line}
         if isinstance(validation := values.get("validation_data"), str):
             values["validation_data"] = (validation,)
-        for name in ("preset", "tokenizer", "source", "validation_data"):
+        for name in ("preset", "tokenizer", "user_dict", "source", "validation_data"):
             value = values.get(name)
             texts = value if name == "validation_data" and isinstance(value, list | tuple) else [value]
             if value is not None and not all(isinstance(text, str) for text in texts):
@@ -140,7 +141,7 @@ def read_texts(data: Sequence[str], validation: Sequence[str], fraction: float, 
 
 def usual_turns(dataset: Dataset) -> int:
     """Most questions that at least a tenth of the dialogues have: what a model learns to follow."""
-    turns = [sum(m["role"] == "user" for m in d) for d in dataset.documents if not isinstance(d, str)]
+    turns = [sum(m["role"] == "user" for m in d) for d in dataset if not isinstance(d, str)]
     return sorted(turns)[-max(1, len(turns) // 10)] if turns else 1
 
 
@@ -155,12 +156,15 @@ def run_info(command: str, data: Sequence[str], validation: Sequence[str], **mor
 def make_trainer(
     model: Model, tokenizer: Tokenizer, texts: Texts, args: TrainingArguments, info: Mapping[str, Any]
 ) -> Trainer:
-    """A Trainer whose validation is that of `texts`, none other."""
+    """A Trainer whose validation is that of `texts`, none other; its text is encoded."""
     from rgz.train import Trainer
 
     if texts.val is None:
         args = dataclasses.replace(args, validation_split=0.0)
-    return Trainer(model, tokenizer, texts.train, texts.val, args, run_info=info)
+    with shown_progress(tr("encoding"), len(texts.train)) as progress:
+        trainer = Trainer(model, tokenizer, texts.train, texts.val, args, run_info=info, progress=progress)
+        trainer.prepare()
+    return trainer
 
 
 def train_or_plan(trainer: Trainer, texts: Texts, *, dry_run: bool, chosen: Sequence[str] = ()) -> None:

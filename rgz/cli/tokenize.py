@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,7 @@ from rgz.cli.console import result, say, say_all
 from rgz.cli.flags import count_flag
 from rgz.cli.info import json_flag
 from rgz.cli.layout import table
+from rgz.cli.train import user_dict_flag
 from rgz.messages import tr
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def build() -> Command:
                 help=tr("a new vocabulary of this kind, or that of a file or run"),
                 shown_default="word",
             ),
+            user_dict_flag(),
             count_flag("--vocab-size", tr("most entries of the vocabulary"), least=260),
             Flag(["-o", "--output"], metavar="FILE", help=tr("keep the vocabulary in this file")),
             count_flag("--limit", tr("documents to show"), 10, least=0),
@@ -55,6 +58,7 @@ def build() -> Command:
 def tokenize(
     data: tuple[str, ...],
     tokenizer: str | None,
+    user_dict: str | None,
     vocab_size: int | None,
     output: str | None,
     limit: int,
@@ -67,13 +71,15 @@ def tokenize(
 
     dataset = piped_dataset(sys.stdin.buffer.read()) if data == ("-",) else load_dataset(list(data))
     say_all(dataset.take_notices())
-    settings = Settings({}, {"vocab_size": vocab_size} if vocab_size else {}, {"tokenizer": tokenizer or "word"})
+    settings = Settings(
+        {}, {"vocab_size": vocab_size} if vocab_size else {}, {"tokenizer": tokenizer or "word", "user_dict": user_dict}
+    )
     vocabulary = make_tokenizer(settings, Texts(dataset, Dataset([])), "nano")
     if output:
         vocabulary.save(output)
         say(tr("vocabulary written to {path}", path=output))
     if not as_json:
-        for text in list(dataset.texts())[:limit]:
+        for text in islice(dataset.texts(), limit):
             encoded = vocabulary.encode(text)
             result(" ".join(map(str, encoded)) if ids else "▏".join(_pieces(vocabulary, encoded)))
     values = figures(vocabulary, dataset.texts())

@@ -9,6 +9,7 @@ import click
 
 from rgz.cli.command import Command, Flag
 from rgz.cli.flags import CHOSEN, model_flags, training_flags
+from rgz.cli.progress import counted, shown_progress
 from rgz.cli.recipe import (
     BY_CORPUS,
     BY_SIZE,
@@ -54,6 +55,7 @@ def build() -> Command:
             help=tr("a new vocabulary of this kind, or that of a file or run"),
             shown_default="word",
         ),
+        user_dict_flag(),
     ]
     return Command(
         "train",
@@ -75,6 +77,15 @@ def build() -> Command:
             "rgz train corpus/ -o runs/novel --preset micro --num-train-epochs 10 --dry-run",
             "rgz train a.jsonl b.jsonl --config my.toml --max-time 1h30m",
         ),
+    )
+
+
+def user_dict_flag() -> Flag:
+    """As jieba's own command calls it."""
+    return Flag(
+        ["--user-dict"],
+        metavar="FILE",
+        help=tr("words to cut with beside jieba's, for a new vocabulary of words: a line is word frequency [tag]"),
     )
 
 
@@ -130,10 +141,21 @@ def make_tokenizer(settings: Settings, texts: Texts, preset: str) -> Tokenizer:
         "char": CharTokenizer,
         "bpe": BPETokenizer,
     }
+    user_dict = settings.others.get("user_dict")
+    if user_dict is not None and kind != "word":
+        raise RgzError(tr("--user-dict is for a new vocabulary of words (--tokenizer word), got {kind}", kind=kind))
     if cls := trained.get(kind):
         size = wanted or PRESETS[preset].get("vocab_size", MOST_ENTRIES)
         # A word that is seen once cannot be learnt: it is written in characters.
-        return cls.train(texts.train.texts(), vocab_size=size, min_frequency=1 if wanted else 2)
+        options = {} if user_dict is None else {"user_dictionary": user_dict}
+        with shown_progress(tr("vocabulary"), len(texts.train)) as tell:
+            return cls.train(
+                counted(texts.train.texts(), tell),
+                vocab_size=size,
+                min_frequency=1 if wanted else 2,
+                n_threads=settings.training.get("n_threads"),
+                **options,
+            )
     if kind != "byte" and not os.path.exists(kind) and kind.isalpha():  # no path, but a slip
         raise unknown_name(tr("tokenizer"), kind, TOKENIZERS)
     tokenizer = ByteTokenizer() if kind == "byte" else load_tokenizer(kind)

@@ -187,10 +187,17 @@ def _pieces(data: TokenData, max_length: int) -> tuple[Indices, Indices]:
     starts = data.offsets[document] + done
     rows = np.minimum(targets[document] - done, max_length)
     if data.mask is not None:
-        counted = _running_sum(data.mask)
-        kept = counted[starts + rows + 1] > counted[starts + 1]
+        kept = _any_within(data.mask, starts + 1, starts + rows + 1)
         starts, rows = starts[kept], rows[kept]
     return starts, rows
+
+
+def _any_within(mask: NDArray[np.uint8], begins: Indices, ends: Indices) -> NDArray[np.bool_]:
+    """Tell of each mask[begin:end], none of them empty, whether there is a 1."""
+    edges = np.stack((begins, ends), axis=1).reshape(-1)
+    if len(edges) and edges[-1] == len(mask):
+        edges = edges[:-1]
+    return np.maximum.reduceat(mask, edges)[::2] > 0 if len(edges) else np.empty(0, np.bool_)
 
 
 def _fewest_even_batches(longest_first: Indices, capacity: int) -> int:

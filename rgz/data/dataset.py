@@ -11,9 +11,12 @@ import numpy as np
 
 from rgz.data.files import FORMATS, read_documents, read_lines
 from rgz.data.records import Document
+from rgz.data.stored import Chosen, Joined, StoredDocuments
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.text import render_chat
+
+IN_MEMORY = 1 << 26  # bytes of files that are held
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -21,25 +24,32 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 class Dataset:
     """Documents in order, each a text or a dialogue (a list of {"role", "content"}).
 
+    Those of large files stay there, see `load_dataset`: then going through them reads the files.
+    documents : all of them in a list, whatever its size.
     notices : sentences for the user on how the files were read: encodings, files and fields left aside. Who tells
         them takes them (`take_notices`), so that nobody hears them twice; Trainer tells what is left.
     """
 
-    def __init__(self, documents: Sequence[Document], notices: Sequence[str] = ()) -> None:
-        self.documents = list(documents)
+    def __init__(self, documents: Sequence[Document] | Dataset, notices: Sequence[str] = ()) -> None:
+        given = documents._documents if isinstance(documents, Dataset) else documents
+        self._documents: Sequence[Document] = given if isinstance(given, Joined | Chosen) else list(given)
         self.notices = list(notices)
 
+    @property
+    def documents(self) -> list[Document]:
+        return self._documents if isinstance(self._documents, list) else list(self._documents)
+
     def __len__(self) -> int:
-        return len(self.documents)
+        return len(self._documents)
 
     def __iter__(self) -> Iterator[Document]:
-        return iter(self.documents)
+        return iter(self._documents)
 
     def __getitem__(self, index: int) -> Document:
-        return self.documents[index]
+        return self._documents[index]
 
     def __repr__(self) -> str:
-        return f"Dataset({len(self.documents)} documents)"
+        return f"Dataset({len(self)} documents)"
 
     def take_notices(self) -> list[str]:
         """Return the notices, which are then no longer here."""
@@ -48,7 +58,7 @@ class Dataset:
 
     def texts(self) -> Iterator[str]:
         """Yield every document as plain text, a dialogue with its `用户：` and `助手：`."""
-        for document in self.documents:
+        for document in self:
             yield document if isinstance(document, str) else render_chat(document)
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -59,15 +69,14 @@ class Dataset:
         """
         if not 0 <= fraction < 1:
             raise RgzError(tr("the validation share must be in [0, 1), got {fraction}", fraction=fraction))
-        n = len(self.documents)
+        n = len(self)
         if fraction and n < 2:
             notice = tr("there is only one document: nothing is held out for validation")
-            return Dataset(self.documents, [*self.notices, notice]), Dataset([])
+            return Dataset(self._documents, [*self.notices, notice]), Dataset([])
         count = min(max(round(n * fraction), 1), n - 1) if fraction else 0
-        parts: tuple[list[Document], list[Document]] = ([], [])
-        for document, out in zip(self.documents, held_out(n, count, seed).tolist(), strict=True):
-            parts[out].append(document)
-        return Dataset(parts[0], self.notices), Dataset(parts[1])
+        out = held_out(n, count, seed)
+        rest, held = Chosen(self._documents, ~out), Chosen(self._documents, out)
+        return Dataset(rest, self.notices), Dataset(held)
 
 
 def held_out(n: int, count: int, seed: int) -> np.ndarray:
@@ -87,22 +96,30 @@ def load_dataset(paths: Paths) -> Dataset:
     .jsonl : a record a line.
     .json : a list of texts or records, one record, or an object that holds exactly one such list.
     Records: see `rgz.data.records`; encodings: see `rgz.data.readers`.
+
+    Files of up to 64 MB together are held in memory. The documents of others stay where they are, for memory must not
+    grow with the text: all are checked now, and read again from there whenever they are asked for; a file that has
+    changed by then is an RgzError. Read whole, whatever their size: a list in .json, and text in UTF-16.
     What cannot be read is an RgzError that names file and line; nothing is dropped in silence
     (`Dataset.notices`).
     """
-    documents: list[Document] = []
+    parts: list[Sequence[Document]] = []
     notices: list[str] = []
     seen: set[str] = set()
+    room = IN_MEMORY
     for path in _files(paths, notices):
         real = os.path.realpath(path)
         if real in seen:
             notices.append(tr("{path} was given twice and is read once", path=path))
             continue
         seen.add(real)
-        documents.extend(read_documents(path, notices))
-    if not documents:
+        parts.append(read_documents(path, notices, room))
+        if not isinstance(parts[-1], StoredDocuments):
+            room -= os.path.getsize(path)
+    if not parts:
         raise RgzError(tr("no data was given; name at least one file or folder"))
-    return Dataset(documents, notices)
+    documents = Joined(parts)
+    return Dataset(documents if any(isinstance(part, StoredDocuments) for part in parts) else list(documents), notices)
 
 
 def piped_dataset(data: bytes) -> Dataset:

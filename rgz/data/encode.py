@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 
 from rgz.data.dataset import Dataset
 from rgz.data.records import shown
+from rgz.data.spool import Spool
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.text import Tokenizer, chat_pieces
+from rgz.text.tokenizer import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,24 +55,52 @@ class TokenData:
         first = self.offsets[:-1][lengths > 0]
         return int(np.count_nonzero(self.mask)) - int(np.count_nonzero(self.mask[first]))
 
+    def select(self, documents: NDArray[np.bool_]) -> TokenData:
+        """Return those documents, (D,), in their order; of large data in a file like those of `encode_dataset`."""
+        lengths = np.diff(self.offsets)
+        # Where documents that are wanted begin to follow one another, and where such a run ends.
+        edges = np.flatnonzero(np.diff(documents, prepend=False, append=False))
+        runs = self.offsets[edges].reshape(-1, 2).tolist()
+        return replace(
+            self,
+            ids=_joined(self.ids, runs),
+            offsets=np.concatenate([[0], np.cumsum(lengths[documents])]).astype(np.int64),
+            mask=None if self.mask is None else _joined(self.mask, runs),
+            n_characters=None,  # ids do not say how long their text was
+        )
 
-def encode_dataset(dataset: Dataset, tokenizer: Tokenizer, *, mask_prompts: bool = False) -> TokenData:
+
+def _joined(values: NDArray[Any], runs: list[list[int]]) -> NDArray[Any]:
+    spool = Spool(values.dtype)
+    for begin, end in runs:
+        spool.append(values[begin:end])
+    return spool.array()
+
+
+def encode_dataset(
+    dataset: Dataset,
+    tokenizer: Tokenizer,
+    *,
+    mask_prompts: bool = False,
+    n_threads: int | None = None,
+    progress: Progress | None = None,
+) -> TokenData:
     """Encode every document: a text as bos + ids + eos, a dialogue as `rgz.text.encode_chat` does.
 
-    All goes through `Tokenizer.encode_stream` at once, on as many threads as there are.
+    All goes through `Tokenizer.encode_stream` at once, on n_threads threads. Neither the texts nor their ids are ever
+    all in memory: of a large dataset the ids are in a file without a name, mapped, that goes with them.
 
     mask_prompts : of dialogues only the answers (each with its eos) count as targets; texts count in full.
+    progress : is told how many documents, and how many of their characters that count, are done.
     """
     small = tokenizer.vocab_size <= 1 << 16
-    ids = array("H" if small else "i")
-    counts = array("B")
-    offsets = array("q")
+    ids, counts, offsets = Spool(np.uint16 if small else np.int32), Spool(np.uint8), Spool(np.int64)
     edges = bytearray()  # two a piece: whether it begins a document; whether it is a target, with an eos behind it
     n_characters = 0
 
     def texts() -> Iterator[str]:
         nonlocal n_characters
-        for document in dataset.documents:
+        for document in dataset:
             pieces = [(document, True)] if isinstance(document, str) else chat_pieces(document)
             for number, (text, is_target) in enumerate(pieces):
                 edges.extend((number == 0, is_target))
@@ -79,24 +108,24 @@ def encode_dataset(dataset: Dataset, tokenizer: Tokenizer, *, mask_prompts: bool
                     n_characters += len(text)
                 yield text
 
-    n_pieces = 0
-    for part, bounds in tokenizer.encode_stream(texts()):
+    for part, bounds in tokenizer.encode_stream(texts(), n_threads):
         n, lengths = len(bounds) - 1, np.diff(bounds)
-        edge = np.frombuffer(edges[2 * n_pieces : 2 * (n_pieces + n)], np.bool_).reshape(n, 2)
+        edge = np.frombuffer(bytes(edges[: 2 * n]), np.bool_).reshape(n, 2)
+        del edges[: 2 * n]
         sizes = lengths + edge.sum(axis=1)
         starts = len(ids) + np.cumsum(sizes) - sizes
-        offsets.extend(starts[edge[:, 0]].tolist())
+        offsets.append(starts[edge[:, 0]])
         narrow = part.astype(np.uint16) if small else part
-        ids.frombytes(_framed(narrow, bounds, edge, (tokenizer.bos_id, tokenizer.eos_id)).tobytes())
+        ids.append(_framed(narrow, bounds, edge, (tokenizer.bos_id, tokenizer.eos_id)))
         if mask_prompts:
-            is_counted = np.repeat(edge[:, 1], lengths).astype(np.uint8)
-            counts.frombytes(_framed(is_counted, bounds, edge, (0, 1)).tobytes())
-        n_pieces += n
-    offsets.append(len(ids))
+            counts.append(_framed(np.repeat(edge[:, 1], lengths).astype(np.uint8), bounds, edge, (0, 1)))
+        if progress:
+            progress(len(offsets), n_characters)
+    offsets.append(np.array([len(ids)]))
     return TokenData(
-        ids=np.frombuffer(ids, np.uint16) if small else np.frombuffer(ids, np.int32),
-        offsets=np.frombuffer(offsets, dtype=np.int64),
-        mask=np.frombuffer(counts, dtype=np.uint8) if mask_prompts else None,
+        ids=ids.array(),
+        offsets=offsets.array(),
+        mask=counts.array() if mask_prompts else None,
         fingerprint=tokenizer.fingerprint,
         n_characters=n_characters,
     )
@@ -153,7 +182,7 @@ def _no_ids(given: object) -> RgzError:
 
 def require_dialogue(dataset: Dataset) -> None:
     """Refuse data for instruction tuning that holds no answer to learn from."""
-    if all(isinstance(document, str) for document in dataset.documents):
+    if all(isinstance(document, str) for document in dataset):
         raise RgzError(
             tr(
                 "there is no dialogue in the data, so no answer to learn from; give 用户：…助手：… texts or "

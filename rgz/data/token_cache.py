@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import time
@@ -23,10 +22,12 @@ from rgz.data.encode import TokenData, encode_dataset
 from rgz.data.records import Document
 from rgz.data.token_file import read_token_file, write_token_file
 from rgz.errors import RgzError
+from rgz.files import private_cache_folder, sha256_of
 from rgz.messages import tr
 from rgz.text import BPETokenizer, Tokenizer
+from rgz.text.dictionary import jieba_files
 from rgz.text.load import TOKENIZERS
-from rgz.text.segment import private_cache_folder
+from rgz.text.tokenizer import Progress
 
 LIMIT = 1_000_000_000  # bytes of all files together; a run's worth of text is rarely a hundredth of that
 ENCODING = 1  # to be raised when `encode_dataset` or a tokenizer gives other ids for the same text
@@ -46,16 +47,28 @@ class TokenCache:
         self._reused = self._kept = 0
         self._folder: Path | None = None
 
-    def encode(self, dataset: Dataset, tokenizer: Tokenizer, *, mask_prompts: bool = False) -> TokenData:
+    def encode(
+        self,
+        dataset: Dataset,
+        tokenizer: Tokenizer,
+        *,
+        mask_prompts: bool = False,
+        n_threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> TokenData:
         """Return what `encode_dataset` returns, read from the cache or kept there for the next run.
 
         A file that is cut short or damaged is told of and written anew. Where nothing can be kept, that is told
         too and the text is encoded for this run only: the cache never stops one.
         """
+
+        def encode() -> TokenData:
+            return encode_dataset(dataset, tokenizer, mask_prompts=mask_prompts, n_threads=n_threads, progress=progress)
+
         if not self._on or not len(dataset) or not self._open(tokenizer):
-            return encode_dataset(dataset, tokenizer, mask_prompts=mask_prompts)
+            return encode()
         assert self._folder is not None
-        key = token_key(dataset.documents, tokenizer, mask_prompts=mask_prompts)
+        key = token_key(dataset, tokenizer, mask_prompts=mask_prompts)
         path = self._folder / f"{key[:32]}{_ENDING}"
         if path.exists():
             try:
@@ -67,7 +80,7 @@ class TokenCache:
                     os.utime(path)  # the least recently used is the first to go
                 self._reused += data.n_tokens
                 return data
-        data = encode_dataset(dataset, tokenizer, mask_prompts=mask_prompts)
+        data = encode()
         self._keep(path, data, key)
         return data
 
@@ -149,10 +162,13 @@ def _shown(size: int) -> str:
 
 @functools.cache
 def _versions() -> list[str]:
-    """Of rgz, and of jieba, whose dictionary cuts the words; "" where that is not installed."""
+    """Of rgz, and the digest of jieba's dictionary, which cuts the words; "" where that is not installed.
+
+    A user's words beside it are in the tokenizer's fingerprint.
+    """
     try:
-        return [__version__, importlib.metadata.version("jieba")]
-    except importlib.metadata.PackageNotFoundError:
+        return [__version__, sha256_of(jieba_files().words)]
+    except RgzError:
         return [__version__, ""]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,10 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.messages import tr
 
-# Characters of a batch of texts, unless one alone has more; of a span; that are worth waking a team for
-_BATCH, _SPAN, _SMALL = 1 << 18, 4096, 8192
+# Characters of a group of texts, unless one alone has more; of a span; that are worth waking a team for
+_GROUP, _SPAN, _SMALL = 1 << 18, 4096, 8192
+_A_TEXT = 16  # what a text counts besides its characters: many empty ones have their price too
+_LONGEST = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ class Part:
 
 
 class Batch:
-    """texts : whole texts of n_characters together; they become characters, and those spans."""
+    """texts : whole texts; they become characters, and those spans."""
 
-    def __init__(self, texts: list[str], n_characters: int) -> None:
+    def __init__(self, texts: list[str]) -> None:
         self.texts = texts
-        self.n_characters = n_characters
+        self.n_characters = sum(map(len, texts))
         self._text = np.empty(self.n_characters, np.uint32)
         self._documents = np.empty(len(texts) + 1, np.int64)
         _kernels.text_pack(texts, self._text, self._documents)
@@ -53,7 +55,7 @@ class Batch:
         starts = self._spans[:-1] - np.repeat(self._documents[:-1], np.diff(self._first))
         n, low = len(self._counts), 0
         while low < n:
-            high = int(np.searchsorted(self._spans, self._spans[low] + _BATCH, side="right")) - 1
+            high = int(np.searchsorted(self._spans, self._spans[low] + _GROUP, side="right")) - 1
             high = max(min(high, n), low + 1)
             spans = self._spans[low : high + 1]
             team = min(n_threads, high - low) if spans[-1] - spans[0] > _SMALL else 1
@@ -68,6 +70,11 @@ class Batch:
             )
             low = high
 
+    def characters(self) -> Iterator[NDArray[np.uint32]]:
+        """Yield those of each text."""
+        for begin, end in pairwise(self._documents.tolist()):
+            yield self._text[begin:end]
+
     def offsets(self) -> NDArray[np.int64]:
         """Return where the results of each text begin among all; (texts + 1,). After all parts are done."""
         return np.concatenate(([0], np.cumsum(self._counts)))[self._first]
@@ -79,20 +86,42 @@ def refuse_one_text(texts: Iterable[str]) -> None:
         raise RgzError(tr("a list of texts is wanted, got one text; write [text]"))
 
 
-def batches(texts: Iterable[str]) -> Iterator[Batch]:
-    """Yield the texts in batches, in their order; no more of them are held than the characters of one batch."""
+def groups(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the texts in lists of at most some 260,000 characters, or one longer text: memory is bounded."""
     refuse_one_text(texts)
     waiting: list[str] = []
-    n, take, texts = 0, 1, iter(texts)
+    size, take, texts = 0, 1, iter(texts)
     while several := list(islice(texts, take)):
-        together = sum(map(len, several))
-        for group in [several] if n + together <= _BATCH else [[text] for text in several]:
+        if set(map(type, several)) != {str}:
+            refuse_no_texts(several)
+        together = sum(map(len, several)) + _A_TEXT * len(several)
+        for group in [several] if size + together <= _GROUP else [[text] for text in several]:
             length = sum(map(len, group))
-            if waiting and n + length > _BATCH:
-                yield Batch(waiting, n)
-                waiting, n = [], 0
+            if length > _LONGEST:
+                raise RgzError(
+                    tr("one text must have at most 2**31 characters, got {count}: cut it at lines", count=length)
+                )
+            length += _A_TEXT * len(group)
+            if waiting and size + length > _GROUP:
+                yield waiting
+                waiting, size = [], 0
             waiting += group
-            n += length
-        take = 64 if together < 1024 * len(several) else 1  # short texts by the handful: Python's part is serial
+            size += length
+        # Short texts by the handful, for Python's part is serial; not so many that they would fill a group.
+        take = max(1, min(64, _GROUP * len(several) // (4 * together)))
     if waiting:
-        yield Batch(waiting, n)
+        yield waiting
+
+
+def refuse_no_texts(values: Iterable[str]) -> None:
+    """Refuse what is no text by its kind."""
+    for value in values:
+        if not isinstance(value, str):
+            raise RgzError(
+                tr("texts must be str, got {kind}: {value}", kind=type(value).__name__, value=repr(value)[:40])
+            )
+
+
+def batches(texts: Iterable[str]) -> Iterator[Batch]:
+    """Yield the texts in batches, in their order; no more of them are held than those of one batch."""
+    return map(Batch, groups(texts))

@@ -15,6 +15,7 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.strict import unknown_name
+from rgz.text.batch import groups
 from rgz.text.byte_level import (
     BYTE_CHARACTERS,
     NORMALIZERS,
@@ -24,7 +25,6 @@ from rgz.text.byte_level import (
     check_pattern,
     end_to_end,
     offsets_of,
-    portions,
 )
 from rgz.text.tokenizer import (
     FIRST_BYTE_ID,
@@ -153,7 +153,7 @@ class BPETokenizer(Tokenizer):
         check_pattern(pattern)
         trainer = _kernels.BPETrainer(PATTERNS.index(pattern), resolve_threads(n_threads))
         n_bytes = 0
-        for portion in portions(texts):
+        for portion in groups(texts):
             data, offsets = end_to_end(portion)
             trainer.add(data, offsets)
             n_bytes += len(data)
@@ -215,7 +215,7 @@ class BPETokenizer(Tokenizer):
         """
         threads = resolve_threads(n_threads)
         n_texts = n_characters = 0
-        for portion in portions(texts):
+        for portion in groups(texts):
             yield self._encode(portion, threads)
             n_texts, n_characters = n_texts + len(portion), n_characters + sum(map(len, portion))
             if progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.strict import unknown_name
-from rgz.text.batch import refuse_one_text
 from rgz.text.tokenizer import SPECIAL_TOKENS
 
 PATTERNS = ("gpt2", "qwen2")  # in the order of the enum in csrc/text/pretokenize.h
@@ -20,7 +19,6 @@ NORMALIZERS = (None, "NFC")
 _VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _HIDDEN = sorted(set(range(256)) - set(_VISIBLE))
 BYTE_CHARACTERS = {**{b: chr(b) for b in _VISIBLE}, **{b: chr(256 + n) for n, b in enumerate(_HIDDEN)}}
-PORTION = 1 << 18
 _LONGEST_TEXT = 2**31 - 1
 
 
@@ -42,21 +40,6 @@ def check_pattern(pattern: str) -> None:
     """Refuse what is no name of a way to cut texts into pieces."""
     if pattern not in PATTERNS:
         raise unknown_name("pattern", pattern, PATTERNS)
-
-
-def portions(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the texts in lists of at most some 260,000 characters, or one longer text: memory is bounded."""
-    refuse_one_text(texts)
-    portion: list[str] = []
-    size = 0
-    for text in texts:
-        if portion and size + len(text) > PORTION:
-            yield portion
-            portion, size = [], 0
-        portion.append(text)
-        size += len(text) + 16  # many empty ones have their price too
-    if portion:
-        yield portion
 
 
 def end_to_end(texts: list[str]) -> tuple[bytes, NDArray[np.int64]]:

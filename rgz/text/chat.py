@@ -20,6 +20,7 @@ Message = Mapping[str, str]
 
 SYSTEM, USER, ASSISTANT = "系统：", "用户：", "\n助手："
 _FIRST_QUESTION = re.compile(r"\s*(?:系统[：:](.*?)(?<!\w))?用户[：:]", re.DOTALL)
+_BEGINNING = re.compile(r"\s*(?:系统|用户)[：:]")
 _ANSWER = re.compile("助手[：:]")
 _NEXT_QUESTION = re.compile(r"(?<!\w)用户[：:]")  # not within a word: an answer may say "普通用户：…"
 
@@ -92,6 +93,11 @@ def render_chat(messages: Sequence[Message]) -> str:
     """Return a dialogue as plain text, a message a line: to train a tokenizer on, to display."""
     lead = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT.strip()}
     return "\n".join(lead[message["role"]] + message["content"] for message in messages)
+
+
+def may_begin_chat(text: str) -> bool:
+    """Tell whether a text that begins like this can be one that `parse_chat` reads."""
+    return _BEGINNING.match(text) is not None
 
 
 def parse_chat(text: str) -> list[dict[str, str]] | None:

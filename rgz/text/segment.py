@@ -7,15 +7,15 @@ product of word frequencies wins. With `hmm`, a hidden Markov model joins what t
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgz import _kernels
-from rgz.text.batch import Batch, batches
+from rgz.files import private_cache_folder
+from rgz.text.batch import Batch, batches, refuse_no_texts
 from rgz.text.dictionary import checked_entry, jieba_files, load, read_user_dictionary
 from rgz.threads import process_lock, resolve_threads
 
@@ -46,17 +46,21 @@ class Segmenter:
 
     def segment(self, text: str, hmm: bool = False) -> list[str]:
         """Return the words of `text`, whose concatenation is `text` again: `list(jieba.cut(text, HMM=hmm))`."""
-        return _kernels.text_segment(text, self.dictionary, hmm)
+        try:
+            return _kernels.text_segment(text, self.dictionary, hmm)
+        except TypeError:
+            refuse_no_texts([text])
+            raise
 
     def segment_batch(self, texts: Iterable[str], hmm: bool = False, n_threads: int | None = None) -> list[list[str]]:
         """Return the words of each text. The threads cut; the texts of the words are made by one of them."""
         words = []
         for batch in batches(texts):
             ends, offsets = self._cut(batch, hmm, resolve_threads(n_threads))
-            wide = ends.astype(np.int64)
+            wide, bounds = ends.astype(np.int64), pairwise(offsets.tolist())
             words += [
-                _kernels.text_pieces(text, wide[first:last])
-                for text, first, last in zip(batch.texts, offsets, offsets[1:], strict=False)
+                _kernels.text_pieces(text, characters, wide[first:last])
+                for text, characters, (first, last) in zip(batch.texts, batch.characters(), bounds, strict=True)
             ]
         return words
 
@@ -98,30 +102,3 @@ def default_segmenter() -> Segmenter:
 def segment(text: str, hmm: bool = False) -> list[str]:
     """Return the words of `text`, whose concatenation is `text` again: `list(jieba.cut(text, HMM=hmm))`."""
     return _jieba.segment(text, hmm)
-
-
-def cache_folder() -> Path:
-    """Return where private caches belong: XDG_CACHE_HOME/rgz, or what the platform uses instead."""
-    if (xdg := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(xdg):
-        return Path(xdg) / "rgz"
-    if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
-        return Path(local) / "rgz" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "rgz"
-    return Path.home() / ".cache" / "rgz"
-
-
-def private_cache_folder() -> Path | None:
-    """Create the cache folder, mode 0700, and return it; None where it cannot be had or is not ours alone."""
-    try:
-        folder = cache_folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "posix":
-            status = folder.lstat()
-            if status.st_uid != os.geteuid() or folder.is_symlink():
-                return None  # what lies in it could have been put there by somebody else
-            if status.st_mode & 0o077:
-                folder.chmod(0o700)
-        return folder if os.access(folder, os.W_OK | os.X_OK) else None
-    except (OSError, RuntimeError):  # RuntimeError: no home folder can be found
-        return None

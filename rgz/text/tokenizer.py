@@ -110,10 +110,12 @@ class Tokenizer:
         goes through as much memory. progress(texts, characters) is called after each of these portions.
         """
         n_texts = n_characters = 0
+        threads, ids = resolve_threads(n_threads), np.empty(0, np.int32)  # one room for all: new memory is slow
         for batch in batches(texts):
             parts = [np.empty(0, np.int32)]
-            for part in batch.parts(resolve_threads(n_threads)):
-                ids = np.empty(4 * len(part.text), np.int32)
+            for part in batch.parts(threads):
+                if len(ids) < 4 * len(part.text):
+                    ids = np.empty(4 * len(part.text), np.int32)
                 found = _kernels.text_encode(
                     ids, part.counts, self._dictionary, self._vocabulary, part.text, part.spans, part.scratch,
                     part.n_threads,
@@ -201,7 +203,7 @@ def count_pieces(
     offsets, counts = np.empty(n_pieces + 1, np.int64), np.empty(n_pieces, np.int64)
     counter.items(characters, offsets, counts)
     text = characters.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    pieces = _kernels.text_pieces(text, offsets[1:])
+    pieces = _kernels.text_pieces(text, characters, offsets[1:])
     return dict(zip(pieces, counts.tolist(), strict=True))
 
 

@@ -20,12 +20,10 @@ def augment_training(train: Any, val: Any, args: TrainingArguments) -> tuple[Any
     assert isinstance(args.augment, dict)
     if isinstance(train, TokenData):
         raise RgzError(tr("augment needs texts, got ids that are encoded already; give a Dataset or a list of texts"))
-    documents = train.documents if isinstance(train, Dataset) else train
-    if not (isinstance(documents, list) and documents) or not all(
-        isinstance(document, str | list) for document in documents
-    ):
+    texts = isinstance(train, list) and all(isinstance(document, str | list) for document in train)
+    if not (texts or isinstance(train, Dataset)) or not len(train):
         return train, val, []
-    dataset, notices = Dataset(documents), []
+    dataset, notices = Dataset(train), []
     if val is None and args.validation_split > 0:
         dataset, held_out = dataset.split(args.validation_split, args.seed)
         val, notices = held_out if len(held_out) else None, dataset.take_notices()
@@ -35,4 +33,4 @@ def augment_training(train: Any, val: Any, args: TrainingArguments) -> tuple[Any
         expanded = expand(dataset, augmenter, times)
         return expanded, val, notices + expanded.take_notices()
     notices.append(tr("augmentation: another variant of each text in every epoch"))
-    return VariedTexts(dataset.documents, augmenter), val, notices
+    return VariedTexts(dataset, augmenter), val, notices

@@ -16,6 +16,7 @@ from rgz.data import Batches, Dataset, TokenCache, TokenData, held_out, require_
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.schedules import Schedule, argument_names, get_schedule, refuse_reserved
+from rgz.text.tokenizer import Progress
 from rgz.train.augment import augment_training
 from rgz.train.interfaces import BatchesLike, StepLike
 
@@ -69,12 +70,15 @@ class TrainingPlan:
         return -(-self.max_steps // self.eval_every) - done if step < self.max_steps else 0
 
 
-def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments, config: Any) -> TrainingPlan:
+def plan_training(
+    train: Any, val: Any, tokenizer: Any, args: TrainingArguments, config: Any, progress: Progress | None = None
+) -> TrainingPlan:
     """Encode, split, batch and count; RgzError where the text is too short to train on.
 
     train, val : Dataset (or a list of its documents) or TokenData; val None takes args.validation_split of the
         training documents.
     config : the model's, whose max_position_embeddings max_length must not exceed, nor any id its vocab_size.
+    progress : is told of the training text how many documents and characters are encoded.
     """
     positions, vocab_size = config.max_position_embeddings, config.vocab_size
     if args.max_length > positions:
@@ -92,9 +96,9 @@ def plan_training(train: Any, val: Any, tokenizer: Any, args: TrainingArguments,
         train, val, told = augment_training(train, val, args)
     varied = train if isinstance(train, VariedTexts) else None
     cache = TokenCache(args.token_cache)
-    tokens = _encode(train, tokenizer, args, cache)
+    tokens = _encode(train, tokenizer, args, cache, progress)
     require_one_sequence(tokens, args.max_length)
-    val_tokens = None if val is None else _encode(val, tokenizer, args, cache)
+    val_tokens = None if val is None else _encode(val, tokenizer, args, cache, None)
     for data in (tokens, val_tokens):
         if data is not None and len(data.ids) and (largest := int(data.ids.max())) >= vocab_size:
             raise _vocabulary_too_small(vocab_size, largest + 1)
@@ -178,20 +182,7 @@ def split_validation(data: TokenData, fraction: float, seed: int) -> tuple[Token
         return data, None, [notice]
     count = min(max(1, round(fraction * n)), n - 1)
     mask = held_out(n, count, seed)
-    return _select(data, ~mask), _select(data, mask), []
-
-
-def _select(data: TokenData, documents: np.ndarray) -> TokenData:
-    lengths = np.diff(data.offsets)
-    keep = np.repeat(documents, lengths)
-    offsets = np.concatenate([[0], np.cumsum(lengths[documents])]).astype(np.int64)
-    return dataclasses.replace(
-        data,
-        ids=data.ids[keep],
-        offsets=offsets,
-        mask=None if data.mask is None else data.mask[keep],
-        n_characters=None,  # ids do not say how long their text was
-    )
+    return data.select(~mask), data.select(mask), []
 
 
 def _vocabulary_too_small(has: int, needed: int) -> RgzError:
@@ -205,7 +196,9 @@ def _vocabulary_too_small(has: int, needed: int) -> RgzError:
     )
 
 
-def _encode(data: Any, tokenizer: Any, args: TrainingArguments, cache: TokenCache) -> TokenData:
+def _encode(
+    data: Any, tokenizer: Any, args: TrainingArguments, cache: TokenCache, progress: Progress | None
+) -> TokenData:
     if isinstance(data, TokenData):
         if tokenizer is not None and data.fingerprint not in ("", tokenizer.fingerprint):
             raise RgzError(
@@ -226,7 +219,7 @@ def _encode(data: Any, tokenizer: Any, args: TrainingArguments, cache: TokenCach
                 kind=type(data).__name__,
             )
         )
-    return cache.encode(data, tokenizer, mask_prompts=args.mask_prompts)
+    return cache.encode(data, tokenizer, mask_prompts=args.mask_prompts, n_threads=args.n_threads, progress=progress)
 
 
 def _varied(texts: VariedTexts, original: TokenData, tokenizer: Any, args: TrainingArguments) -> BatchesLike:

@@ -10,6 +10,7 @@ from rgz.config import TrainingArguments
 from rgz.data import Dataset
 from rgz.messages import tr
 from rgz.strict import need_instance
+from rgz.text.tokenizer import Progress
 from rgz.train.best import BestWeights
 from rgz.train.budget import fit_plan
 from rgz.train.callbacks import Callback
@@ -40,6 +41,7 @@ class Trainer:
         of `train` out.
     callbacks : see Callback; an EarlyStopping is added for args.early_stopping_patience.
     run_info : noted in training_args.json beside the arguments (the data's paths), for resuming without them.
+    progress : is told how many documents and characters of `train` are encoded, while that lasts.
     step_factory, clock, stream : what makes the update, tells seconds, and takes the console's lines.
     """
 
@@ -53,6 +55,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         *,
         run_info: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
         step_factory: StepFactory = make_step,
         clock: Clock = time.monotonic,
         stream: TextIO | None = None,
@@ -78,6 +81,7 @@ class Trainer:
         self.updater: Updater
         self._data = (train, val)
         self._run_info = dict(run_info or {})
+        self._progress = progress
         self._step_factory = step_factory
         self._clock = clock
         self._console = ConsoleReporter(stream)
@@ -110,7 +114,7 @@ class Trainer:
     def prepare(self) -> TrainingPlan:
         """Encode and count; done once, and by `train` where nobody asked before."""
         if not hasattr(self, "plan"):
-            self.plan = plan_training(*self._data, self.tokenizer, self.args, self.model.config)
+            self.plan = plan_training(*self._data, self.tokenizer, self.args, self.model.config, self._progress)
             if self.args.max_memory is not None:
                 self.plan, self.args = fit_plan(self.model, self.tokenizer, self.plan, self.args)
         return self.plan

@@ -101,7 +101,7 @@ class Watch(Callback):
         worst = values.pop("worst")
         check_like({name: value for name, value in self.state_dict().items() if name != "worst"}, values)
         self.spikes, self._norms = values["spikes"], [float(norm) for norm in values["norms"]]
-        self.worst = None if worst is None else Spike(*map(float, worst))
+        self.worst = None if worst is None else Spike(int(worst[0]), float(worst[1]), float(worst[2]))
         self._quiet_until = values["quiet_until"]
         self._risen, self._overfitting_since = values["risen"], values["overfitting_since"]
         self._resumed = True

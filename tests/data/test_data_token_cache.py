@@ -126,6 +126,26 @@ def test_the_key_follows_the_versions_that_encode(monkeypatch):
     assert key() != before
 
 
+def test_the_key_follows_what_jiebas_dictionary_and_the_users_hold(monkeypatch, tmp_path):
+    def key(user_dictionary=()):
+        return token_key(TEXTS, WordTokenizer("太阳从", user_words=user_dictionary), mask_prompts=False)
+
+    assert len({key(), key([("太阳从", 5)]), key([("太阳从", 6)]), key([("东方升", 5)])}) == 4
+    files = module.jieba_files()
+    keys = []
+    for line in ("太阳 5 n\n", "太阳 6 n\n", None):
+        if line:
+            (tmp_path / "dict.txt").write_text(line, encoding="utf-8")
+        else:
+            (tmp_path / "dict.txt").write_bytes(files.words.read_bytes())
+        monkeypatch.setattr(module, "jieba_files", lambda: files._replace(words=tmp_path / "dict.txt"))
+        module._versions.cache_clear()
+        keys.append(key())
+    monkeypatch.undo()
+    module._versions.cache_clear()
+    assert len(set(keys)) == 3 and keys[-1] == key()  # what it holds, not where it is or when it came there
+
+
 def test_encoding_is_what_its_number_in_the_key_says():
     """Where this fails, ids of old caches would be wrong: raise ENCODING, then put the new digest here."""
     tokenizers = [ByteTokenizer(), CharTokenizer("太阳"), WordTokenizer("太阳从", ["人工智能", "东方", "123"])]

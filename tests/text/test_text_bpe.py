@@ -263,7 +263,7 @@ def test_without_texts_the_vocabulary_is_the_bytes():
 
 
 def test_any_number_of_texts_goes_through_in_portions(trained, monkeypatch):
-    monkeypatch.setattr("rgz.text.byte_level.PORTION", 200)
+    monkeypatch.setattr("rgz.text.batch._GROUP", 200)
     told = []
     taken = []
     portions = trained["qwen2"].encode_stream(
