@@ -23,14 +23,12 @@ KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob(
 HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*"))
 TEXT = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/text").glob("*.c"))
 SHARED = ["csrc/dispatch.c", "csrc/scratch.c", "csrc/sgemm.c", *TEXT]  # compiled once, with the baseline's flags
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mf16c"]
 ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC)
     "generic": (None, [], []),
     "avx2": (("x86_64", "amd64"), ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),
-    "avx512": (
-        ("x86_64", "amd64"),
-        ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mf16c"],
-        ["/arch:AVX512"],
-    ),
+    "avx512": (("x86_64", "amd64"), AVX512, ["/arch:AVX512"]),
+    "avx512bf16": (("x86_64", "amd64"), [*AVX512, "-mavx512bf16"], ["/arch:AVX512"]),
     "neon": (("aarch64", "arm64"), [], []),
 }
 

@@ -25,6 +25,9 @@ extern const rgz_kernels rgz_table_avx2;
 #ifdef RGZ_HAVE_AVX512
 extern const rgz_kernels rgz_table_avx512;
 #endif
+#ifdef RGZ_HAVE_AVX512BF16
+extern const rgz_kernels rgz_table_avx512bf16;
+#endif
 #ifdef RGZ_HAVE_NEON
 extern const rgz_kernels rgz_table_neon;
 #endif
@@ -70,9 +73,19 @@ static int can_avx512(void) {
     unsigned f = r[1] >> 16 & 1, dq = r[1] >> 17 & 1, bw = r[1] >> 30 & 1, vl = r[1] >> 31 & 1;
     return f && dq && bw && vl && (saved_registers() & 0xe6) == 0xe6;
 }
+
+static int can_avx512bf16(void) {
+    unsigned r[4];
+    if (!can_avx512()) return 0;
+    cpuid(7, 0, r);
+    if (r[0] < 1) return 0; /* no further leaf of features */
+    cpuid(7, 1, r);
+    return r[0] >> 5 & 1;
+}
 #else
 static int can_avx2(void) { return 0; }
 static int can_avx512(void) { return 0; }
+static int can_avx512bf16(void) { return 0; }
 #endif
 
 static int always(void) { return 1; }
@@ -97,6 +110,11 @@ static const struct {
     {"avx512", &rgz_table_avx512, can_avx512},
 #else
     {"avx512", NULL, can_avx512},
+#endif
+#ifdef RGZ_HAVE_AVX512BF16
+    {"avx512bf16", &rgz_table_avx512bf16, can_avx512bf16},
+#else
+    {"avx512bf16", NULL, can_avx512bf16},
 #endif
 };
 enum { N_ISAS = sizeof isas / sizeof isas[0] };

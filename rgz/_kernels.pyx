@@ -52,6 +52,10 @@ cdef extern from "rgz.h" nogil:
         void (*dropout_forward)(float *, const float *, const float *, rgz_int, float, uint64_t, uint64_t,
                                 int) noexcept nogil
         void (*dropout_backward)(float *, const float *, rgz_int, float, uint64_t, uint64_t, int) noexcept nogil
+        void (*to_bf16)(uint16_t *, const float *, rgz_int, int) noexcept nogil
+        void (*from_bf16)(float *, const uint16_t *, rgz_int, int) noexcept nogil
+        void (*to_f16)(uint16_t *, const float *, rgz_int, int) noexcept nogil
+        void (*from_f16)(float *, const uint16_t *, rgz_int, int) noexcept nogil
         void (*squared_norm)(double *, double *, const float *, rgz_int, int) noexcept nogil
         void (*adamw)(float *, float *, float *, float *, rgz_int, rgz_int, float, float, float, float, float,
                       float, float, float, int) noexcept nogil
@@ -592,6 +596,36 @@ def attention_decode(float[:, :, :] out, const float[:, :, :] q, const float[:, 
         rgz_active().attention_decode(&out[0, 0, 0], &q[0, 0, 0], &k_cache[0, 0, 0, 0], &v_cache[0, 0, 0, 0],
                                       &lengths[0], &scores[0, 0, 0], batch, stride, capacity, heads, kv_heads,
                                       head_size, scale, n_threads)
+
+
+# --- cast.c --------------------------------------------------------------------------------------------------------
+
+def to_bf16(uint16_t[::1] half, const float[::1] x, int n_threads):
+    need_at_least("to_bf16", "n_threads", n_threads, 1)
+    need("to_bf16", "length of half", half.shape[0], x.shape[0])
+    with nogil:
+        rgz_active().to_bf16(&half[0], &x[0], x.shape[0], n_threads)
+
+
+def from_bf16(float[::1] x, const uint16_t[::1] half, int n_threads):
+    need_at_least("from_bf16", "n_threads", n_threads, 1)
+    need("from_bf16", "length of x", x.shape[0], half.shape[0])
+    with nogil:
+        rgz_active().from_bf16(&x[0], &half[0], half.shape[0], n_threads)
+
+
+def to_f16(uint16_t[::1] half, const float[::1] x, int n_threads):
+    need_at_least("to_f16", "n_threads", n_threads, 1)
+    need("to_f16", "length of half", half.shape[0], x.shape[0])
+    with nogil:
+        rgz_active().to_f16(&half[0], &x[0], x.shape[0], n_threads)
+
+
+def from_f16(float[::1] x, const uint16_t[::1] half, int n_threads):
+    need_at_least("from_f16", "n_threads", n_threads, 1)
+    need("from_f16", "length of x", x.shape[0], half.shape[0])
+    with nogil:
+        rgz_active().from_f16(&x[0], &half[0], half.shape[0], n_threads)
 
 
 # --- dropout.c, optim.c --------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def _select_isa() -> None:
 
 # Where rgz's own matrix product was measured to be the faster one (benches/test_kernels.py::test_matmul). Elsewhere
 # SciPy's sgemm is borrowed: nobody has measured there yet.
-_OWN_PRODUCT = ("avx2", "avx512")
+_OWN_PRODUCT = ("avx2", "avx512", "avx512bf16")
 
 
 def _borrow_sgemm() -> str:

@@ -51,6 +51,42 @@ RGZ_INLINE float vf_max_lane(vf v) {
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
 
+RGZ_INLINE __m128i half_load_n(const uint16_t *p, rgz_int n) {
+    if (n >= VLEN) return _mm_loadu_si128((const __m128i *)p);
+    uint16_t lanes[VLEN] = {0};
+    for (rgz_int l = 0; l < n; l++) lanes[l] = p[l];
+    return _mm_loadu_si128((const __m128i *)lanes);
+}
+RGZ_INLINE void half_store_n(uint16_t *p, __m128i v, rgz_int n) {
+    if (n >= VLEN) {
+        _mm_storeu_si128((__m128i *)p, v);
+        return;
+    }
+    uint16_t lanes[VLEN];
+    _mm_storeu_si128((__m128i *)lanes, v);
+    for (rgz_int l = 0; l < n; l++) p[l] = lanes[l];
+}
+RGZ_INLINE vf of_bf16(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+RGZ_INLINE __m128i bf16_of(vf v) {
+    const __m256i bits = _mm256_castps_si256(v);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const __m256i nan =
+        _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(INT32_MIN)), _mm256_set1_epi32(0x7fc00000));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    const __m256i halves = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, nan, is_nan), 16);
+    return _mm_packus_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+}
+RGZ_INLINE vf vf_load_bf16(const uint16_t *p) { return of_bf16(_mm_loadu_si128((const __m128i *)p)); }
+RGZ_INLINE vf vf_load_bf16_n(const uint16_t *p, rgz_int n) { return of_bf16(half_load_n(p, n)); }
+RGZ_INLINE void vf_store_bf16(uint16_t *p, vf v) { _mm_storeu_si128((__m128i *)p, bf16_of(v)); }
+RGZ_INLINE void vf_store_bf16_n(uint16_t *p, vf v, rgz_int n) { half_store_n(p, bf16_of(v), n); }
+RGZ_INLINE __m128i f16_of(vf v) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT); }
+RGZ_INLINE vf vf_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+RGZ_INLINE vf vf_load_f16_n(const uint16_t *p, rgz_int n) { return _mm256_cvtph_ps(half_load_n(p, n)); }
+RGZ_INLINE void vf_store_f16(uint16_t *p, vf v) { _mm_storeu_si128((__m128i *)p, f16_of(v)); }
+RGZ_INLINE void vf_store_f16_n(uint16_t *p, vf v, rgz_int n) { half_store_n(p, f16_of(v), n); }
+
 /* 12 accumulators + 2 of b + 1 of a = 15 of 16 registers */
 #define MM_ROWS 6
 #define MM_VECTORS 2
