@@ -18,19 +18,22 @@
 #define RGZ_CONCAT(a, b) RGZ_CONCAT_(a, b)
 
 /* setup.py defines RGZ_HAVE_<ISA> for every set whose files the compiler took. */
-extern const rgz_kernels rgz_table_generic;
+#define RGZ_TABLES(isa) extern const rgz_kernels rgz_table_f32_##isa, rgz_table_bf16_##isa, rgz_table_f16_##isa;
+RGZ_TABLES(generic)
 #ifdef RGZ_HAVE_AVX2
-extern const rgz_kernels rgz_table_avx2;
+RGZ_TABLES(avx2)
 #endif
 #ifdef RGZ_HAVE_AVX512
-extern const rgz_kernels rgz_table_avx512;
+RGZ_TABLES(avx512)
 #endif
 #ifdef RGZ_HAVE_AVX512BF16
-extern const rgz_kernels rgz_table_avx512bf16;
+RGZ_TABLES(avx512bf16)
 #endif
 #ifdef RGZ_HAVE_NEON
-extern const rgz_kernels rgz_table_neon;
+RGZ_TABLES(neon)
 #endif
+#undef RGZ_TABLES
+#define RGZ_TABLES(isa) {&rgz_table_f32_##isa, &rgz_table_bf16_##isa, &rgz_table_f16_##isa}
 
 #ifdef RGZ_X86
 static void cpuid(int leaf, int sub, unsigned r[4]) {
@@ -92,29 +95,29 @@ static int always(void) { return 1; }
 
 static const struct {
     const char *name;
-    const rgz_kernels *table;
+    const rgz_kernels *tables[RGZ_STORAGES];
     int (*can_run)(void);
 } isas[] = {
-    {"generic", &rgz_table_generic, always},
+    {"generic", RGZ_TABLES(generic), always},
 #ifdef RGZ_HAVE_NEON /* part of the armv8-a baseline */
-    {"neon", &rgz_table_neon, always},
+    {"neon", RGZ_TABLES(neon), always},
 #else
-    {"neon", NULL, always},
+    {"neon", {NULL}, always},
 #endif
 #ifdef RGZ_HAVE_AVX2
-    {"avx2", &rgz_table_avx2, can_avx2},
+    {"avx2", RGZ_TABLES(avx2), can_avx2},
 #else
-    {"avx2", NULL, can_avx2},
+    {"avx2", {NULL}, can_avx2},
 #endif
 #ifdef RGZ_HAVE_AVX512
-    {"avx512", &rgz_table_avx512, can_avx512},
+    {"avx512", RGZ_TABLES(avx512), can_avx512},
 #else
-    {"avx512", NULL, can_avx512},
+    {"avx512", {NULL}, can_avx512},
 #endif
 #ifdef RGZ_HAVE_AVX512BF16
-    {"avx512bf16", &rgz_table_avx512bf16, can_avx512bf16},
+    {"avx512bf16", RGZ_TABLES(avx512bf16), can_avx512bf16},
 #else
-    {"avx512bf16", NULL, can_avx512bf16},
+    {"avx512bf16", {NULL}, can_avx512bf16},
 #endif
 };
 enum { N_ISAS = sizeof isas / sizeof isas[0] };
@@ -122,7 +125,7 @@ enum { N_ISAS = sizeof isas / sizeof isas[0] };
 static int active = -1; /* set once, while the binding is imported */
 
 const char *rgz_isa_name(int isa) { return isa >= 0 && isa < N_ISAS ? isas[isa].name : NULL; }
-int rgz_isa_compiled(int isa) { return isa >= 0 && isa < N_ISAS && isas[isa].table; }
+int rgz_isa_compiled(int isa) { return isa >= 0 && isa < N_ISAS && isas[isa].tables[RGZ_F32]; }
 int rgz_isa_usable(int isa) { return rgz_isa_compiled(isa) && isas[isa].can_run(); }
 
 int rgz_isa_best(void) {
@@ -143,7 +146,7 @@ int rgz_isa_active(void) {
     return active;
 }
 
-const rgz_kernels *rgz_active(void) { return isas[rgz_isa_active()].table; }
+const rgz_kernels *rgz_active(int storage) { return isas[rgz_isa_active()].tables[storage]; }
 
 int rgz_openmp(void) {
 #ifdef _OPENMP

@@ -204,7 +204,7 @@ def _lm_loss(
     losses = np.empty(len(x), np.float32)
     logits = np.empty((max(1, min(slice_rows, len(x))), len(weight)), np.float32)
     with single_threaded_blas():
-        _kernels.lm_loss(losses, *gradients, x, weight, bias, targets, logits, resolve_threads(n_threads))
+        _kernels.lm_loss(losses, *gradients, x, weight, bias, targets, logits, 1.0, resolve_threads(n_threads))
     return losses
 
 
@@ -260,6 +260,7 @@ def adamw(
             raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))
     _kernels.adamw(
         weight,
+        None,
         grad,
         m,
         v,

@@ -4,7 +4,8 @@
  *   adamw, with g = grad * grad_scale (1 / tokens, clipping and any loss scale folded into one number):
  *     m <- beta1 m + (1 - beta1) g,   v <- beta2 v + (1 - beta2) g^2
  *     weight <- weight (1 - lr weight_decay) - lr (m / correction1) / (sqrt(v / correction2) + eps),  grad <- 0
- *   correction_k = 1 - beta_k^t at update t. Decay applies to the first n_decayed elements only.
+ *   correction_k = 1 - beta_k^t at update t. Decay applies to the first n_decayed elements only. copy (NULL: none) is
+ *   the new weight, rounded to the storage that passes compute with.
  *
  * Shapes: all of n floats; partial is scratch of ceil(n / RGZ_NORM_BLOCK) doubles.
  * Threads: fixed blocks whose sums are added in order; same bits for any n_threads.
@@ -32,9 +33,9 @@ void RGZ_FN(squared_norm)(double *total, double *partial, const float *x, rgz_in
     for (rgz_int b = 0; b < blocks; b++) *total += partial[b];
 }
 
-void RGZ_FN(adamw)(float *weight, float *grad, float *m, float *v, rgz_int n, rgz_int n_decayed, float lr, float beta1,
-                   float beta2, float eps, float weight_decay, float correction1, float correction2, float grad_scale,
-                   int n_threads) {
+void RGZ_FN(adamw)(float *weight, rgz_real *copy, float *grad, float *m, float *v, rgz_int n, rgz_int n_decayed,
+                   float lr, float beta1, float beta2, float eps, float weight_decay, float correction1,
+                   float correction2, float grad_scale, int n_threads) {
     const vf b1 = vf_set1(beta1), b2 = vf_set1(beta2), scale = vf_set1(grad_scale), epsilon = vf_set1(eps);
     const vf rest1 = vf_set1(1.0f - beta1), rest2 = vf_set1(1.0f - beta2);
     const vf step = vf_set1(lr / correction1), root = vf_set1(1.0f / sqrtf(correction2));
@@ -52,7 +53,9 @@ void RGZ_FN(adamw)(float *weight, float *grad, float *m, float *v, rgz_int n, rg
             vf square = vf_fma(b2, vf_load_n(v + i, live), vf_mul(rest2, vf_mul(g, g)));
             vf down = vf_add(vf_mul(vf_sqrt(square), root), epsilon);
             vf w = vf_mul(vf_load_n(weight + i, live), keep);
-            vf_store_n(weight + i, vf_fnma(step, vf_div(mean, down), w), live);
+            w = vf_fnma(step, vf_div(mean, down), w);
+            vf_store_n(weight + i, w, live);
+            if (copy) vr_store_n(copy + i, w, live);
             vf_store_n(m + i, mean, live);
             vf_store_n(v + i, square, live);
             vf_store_n(grad + i, vf_zero(), live);

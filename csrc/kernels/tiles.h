@@ -8,6 +8,7 @@
 
 #include "kernel.h"
 #include "simd/packed_gemm.h"
+#include "half_product.h"
 
 /* An (m, n) output in down x across tiles, as even as whole units of row_unit x col_unit allow. */
 typedef struct {
@@ -54,7 +55,7 @@ RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads) {
 }
 
 RGZ_INLINE tiling tile(const rgz_product *g, int n_threads) {
-    return rgz_has_sgemm() ? tile_by_shape(g->m, g->n) : tile_by_threads(g, n_threads);
+    return RGZ_STORAGE == RGZ_F32 && rgz_has_sgemm() ? tile_by_shape(g->m, g->n) : tile_by_threads(g, n_threads);
 }
 
 typedef struct {
@@ -93,10 +94,15 @@ RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int 
     g.n = at.cols;
     g.a += at.row * (g.a_trans ? 1 : g.lda);
     g.b += at.col * (g.b_trans ? g.ldb : 1);
-    g.c += at.row * g.ldc + at.col;
+    if (g.c) g.c += at.row * g.ldc + at.col;
+    if (g.sums) g.sums += at.row * g.ldc + at.col;
     if (g.bias) g.bias += at.col;
     if (g.residual) g.residual += at.row * g.ldc + at.col;
     if (g.activation) g.activated += at.row * g.ldc + at.col;
+#if RGZ_STORAGE != RGZ_F32
+    half_gemm(&g);
+#else
+    if (g.sums) g.c = g.sums;
     if (!rgz_has_sgemm()) {
         own_gemm(&g);
         return;
@@ -105,13 +111,15 @@ RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int 
     if (g.bias || g.residual) start_tile(g.c, g.ldc, g.bias, g.residual, g.m, g.n);
     rgz_borrowed_gemm(&g, g.add || g.bias || g.residual);
     if (g.activation) activate_block(g.activation, g.activated, g.c, g.ldc, g.m, g.n);
+#endif
 }
 
-/* ADDS the sums over rows of dy (rows, out) to dbias for columns [col, col + cols). */
-RGZ_INLINE void bias_gradient(float *dbias, const float *dy, rgz_int rows, rgz_int out, rgz_int col, rgz_int cols) {
+/* ADDS the sums over rows of dy to dbias for columns [col, col + cols); stride: elements from one row to the next. */
+RGZ_INLINE void bias_gradient(float *dbias, const rgz_real *dy, rgz_int stride, rgz_int rows, rgz_int col,
+                              rgz_int cols) {
     RGZ_FOR_VECTORS (c, live, cols) {
         vf sum = vf_load_n(dbias + col + c, live);
-        for (rgz_int r = 0; r < rows; r++) sum = vf_add(sum, vf_load_n(dy + r * out + col + c, live));
+        for (rgz_int r = 0; r < rows; r++) sum = vf_add(sum, vr_load_n(dy + r * stride + col + c, live));
         vf_store_n(dbias + col + c, sum, live);
     }
 }

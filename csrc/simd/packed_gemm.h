@@ -25,6 +25,7 @@ RGZ_INLINE int reads_in_place(const rgz_product *g, rgz_int width) {
     return !g->b_trans && g->ldb <= 768 && width % GEMM_PANEL == 0;
 }
 
+#if RGZ_STORAGE == RGZ_F32
 /* Rows [0, depth) and columns [0, width) of b, as panels [column / GEMM_PANEL][p][GEMM_PANEL], zeros beyond. */
 static void pack_b(float *RGZ_RESTRICT panels, const float *RGZ_RESTRICT b, rgz_int ldb, int b_trans, rgz_int depth,
                    rgz_int width) {
@@ -136,16 +137,19 @@ RGZ_INLINE void packed_block(float *c, rgz_int ldc, const float *strips, const f
         }
 }
 
+#endif
+
 /* y = activation(x), a block of rows x cols; x and y have the same strides. */
-static void activate_block(int activation, float *y, const float *x, rgz_int stride, rgz_int rows, rgz_int cols) {
+static void activate_block(int activation, rgz_real *y, const rgz_real *x, rgz_int stride, rgz_int rows, rgz_int cols) {
     for (rgz_int r = 0; r < rows; r++)
         RGZ_FOR_VECTORS (c, live, cols) {
-            const vf v = vf_load_n(x + r * stride + c, live);
+            const vf v = vr_load_n(x + r * stride + c, live);
             const vf a = activation == RGZ_RELU ? vf_relu(v) : activation == RGZ_GELU ? vf_gelu(v) : vf_gelu_tanh(v);
-            vf_store_n(y + r * stride + c, a, live);
+            vr_store_n(y + r * stride + c, a, live);
         }
 }
 
+#if RGZ_STORAGE == RGZ_F32
 _Static_assert((GEMM_WIDTH + GEMM_HEIGHT) * GEMM_DEPTH <= RGZ_PRODUCT_SCRATCH, "panels and strips fit");
 
 static void own_gemm(const rgz_product *g) {
@@ -173,5 +177,6 @@ static void own_gemm(const rgz_product *g) {
         }
     }
 }
+#endif
 
 #endif

@@ -38,13 +38,13 @@ class LMHead(Layer):
         self.losses = arena.floats(rows)
 
     def forward(self, p: Pass, x: Floats, logits: Floats) -> None:
-        _kernels.linear_forward(logits, x, self.weight, self.bias, None, p.n_threads)
+        _kernels.lm_logits(logits, x, self.weight, self.bias, p.n_threads)
 
     def loss(self, p: Pass, x: Floats, targets: Ints, dx: Floats | None) -> float:
         """Sum of the losses of all rows whose target is not negative. With dx: WRITES its gradient there and ADDS
         to the parameters' gradients."""
         if dx is None:
-            _kernels.lm_loss(self.losses, None, None, None, x, self.weight, self.bias, targets, self.slice, p.n_threads)
+            _kernels.lm_loss(self.losses, None, None, None, x, self.weight, self.bias, targets, self.slice, 1.0, p.n_threads)
         else:
             _kernels.lm_loss(
                 self.losses,
@@ -56,6 +56,7 @@ class LMHead(Layer):
                 self.bias,
                 targets,
                 self.slice,
+                1.0,
                 p.n_threads,
             )
         return float(self.losses.sum(dtype="float64"))

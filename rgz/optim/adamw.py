@@ -58,6 +58,7 @@ class AdamWState:
         s = self.settings
         _kernels.adamw(
             weights,
+            None,
             gradients,
             self.m,
             self.v,
