@@ -2,7 +2,7 @@
 
 Arrays must be C-contiguous, except that attention's q, k, v, out and their gradients and
 rope's x may be parts of wider rows.
-Activations, their gradients and weights to compute with are Reals; statistics, sums and gradients of parameters float32.
+Activations, their gradients and weights to compute with are Reals; statistics, sums and parameter gradients float32.
 Wrong shapes, types, indices and sizes raise ValueError, a missing array TypeError; nothing is copied or cast.
 """
 

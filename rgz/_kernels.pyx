@@ -745,7 +745,7 @@ def adamw(float[::1] weight, copy, float[::1] grad, float[::1] m, float[::1] v, 
     need_at_least("adamw", "n_threads", n_threads, 1)
     if copy is not None:
         shown = show("adamw", "copy", copy, 1, ANY, True)
-        need("adamw", "length of copy", shown.shape[0], n)
+        need("adamw", "length of copy", shown.shape[0], n_decayed)
         storage, copy_ = shown.storage, shown.data
     need("adamw", "length of grad", grad.shape[0], n)
     need("adamw", "length of m", m.shape[0], n)

@@ -162,8 +162,16 @@ def name() -> str:
     return platform.processor() or platform.machine()
 
 
+def half_products() -> dict[str, str]:
+    """How matrices of each 16-bit type are multiplied here; sums are float32 always."""
+    converted = tr("converted to float32")
+    native = _kernels.active_isa() == "avx512bf16"
+    return {"bfloat16": tr("by AVX-512 BF16 instructions") if native else converted, "float16": converted}
+
+
 def info() -> dict[str, Any]:
-    """What the kernels run on: isa, isas, openmp, blas (what multiplies matrices), n_threads, cpu, memory."""
+    """What the kernels run on: isa, isas, openmp, blas (what multiplies matrices), half (the same of 16-bit types),
+    n_threads, cpu, memory."""
     from rgz.threads import resolve_threads
 
     total, available = memory_bytes()
@@ -174,6 +182,7 @@ def info() -> dict[str, Any]:
         "isas_compiled": [isa for isa, compiled, _ in _kernels.isas() if compiled],
         "openmp": _kernels.openmp(),
         "blas": _blas_name() if _kernels.has_sgemm() else _PRODUCT,
+        "half": half_products(),
         "n_threads": resolve_threads(),
         "logical_cpus": len(allowed_cpus()),
         "memory_total": total,

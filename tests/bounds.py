@@ -32,8 +32,7 @@ def zero(x):
 def in_storage(bound, want, reals, storage):
     """The bounds, with one rounding more of the outputs that are stored in 16 bits."""
     return {
-        name: off + rounding(np.abs(want[name]) + off, storage) if name in reals else off
-        for name, off in bound.items()
+        name: off + rounding(np.abs(want[name]) + off, storage) if name in reals else off for name, off in bound.items()
     }
 
 
@@ -278,4 +277,4 @@ def adamw(a, want):
         "m": m,
         "v": v,
     }
-    return bound | ({"copy": bound["weight"]} if "copy" in want else {})
+    return bound | ({"copy": bound["weight"][: a["n_decayed"]]} if "copy" in want else {})

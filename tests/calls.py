@@ -236,7 +236,7 @@ def adamw(rng, n, n_decayed, copy=False):
     settings |= {"correction1": 0.271, "correction2": 0.142625, "grad_scale": 0.25}
     call = Call({"n_decayed": n_decayed, **settings}, updates=updates)
     if copy:
-        call.writes["copy"] = (n,)
+        call.writes["copy"] = (n_decayed,)
     else:
         call.arguments["copy"] = None
     return call

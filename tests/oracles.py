@@ -273,7 +273,9 @@ def cast_to_float(x):
     return {"y": x}
 
 
-def adamw(weight, grad, m, v, n_decayed, lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale, copy=None):
+def adamw(
+    weight, grad, m, v, n_decayed, lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale, copy=None
+):
     g = grad * grad_scale
     m, v = beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * g * g
     keep = np.where(np.arange(len(weight)) < n_decayed, 1.0 - lr * weight_decay, 1.0)
@@ -283,4 +285,4 @@ def adamw(weight, grad, m, v, n_decayed, lr, beta1, beta2, eps, weight_decay, co
 
 def adamw_with_copy(**arguments):
     out = adamw(**arguments)
-    return out | {"copy": out["weight"]}
+    return out | {"copy": out["weight"][: arguments["n_decayed"]]}

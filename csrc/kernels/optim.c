@@ -4,8 +4,8 @@
  *   adamw, with g = grad * grad_scale (1 / tokens, clipping and any loss scale folded into one number):
  *     m <- beta1 m + (1 - beta1) g,   v <- beta2 v + (1 - beta2) g^2
  *     weight <- weight (1 - lr weight_decay) - lr (m / correction1) / (sqrt(v / correction2) + eps),  grad <- 0
- *   correction_k = 1 - beta_k^t at update t. Decay applies to the first n_decayed elements only. copy (NULL: none) is
- *   the new weight, rounded to the storage that passes compute with.
+ *   correction_k = 1 - beta_k^t at update t. Decay applies to the first n_decayed elements only. copy (n_decayed; NULL:
+ *   none) is the new weight of these, rounded to the storage that passes compute with.
  *
  * Shapes: all of n floats; partial is scratch of ceil(n / RGZ_NORM_BLOCK) doubles.
  * Threads: fixed blocks whose sums are added in order; same bits for any n_threads.
@@ -55,7 +55,7 @@ void RGZ_FN(adamw)(float *weight, rgz_real *copy, float *grad, float *m, float *
             vf w = vf_mul(vf_load_n(weight + i, live), keep);
             w = vf_fnma(step, vf_div(mean, down), w);
             vf_store_n(weight + i, w, live);
-            if (copy) vr_store_n(copy + i, w, live);
+            if (copy && decayed) vr_store_n(copy + i, w, live);
             vf_store_n(m + i, mean, live);
             vf_store_n(v + i, square, live);
             vf_store_n(grad + i, vf_zero(), live);

@@ -105,6 +105,7 @@ def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("OpenMP", str(openmp) if openmp else tr("no: one thread only")),
         ("BLAS", values["blas"]),
+        (tr("16-bit products"), "  ".join(f"{dtype}: {how}" for dtype, how in values["half"].items())),
         (tr("threads"), threads),
         (tr("memory"), memory),
         ("Python", f"{values['python']}  {values['platform']}"),

@@ -36,6 +36,8 @@ class TrainingArguments(Strict):
     save_total_limit : newest checkpoints kept, those of save_best_limit besides; None keeps all. "last" keeps one.
     save_best_limit : checkpoints of the best evaluations kept, where save_strategy has "best".
     early_stopping_patience : evaluations without improvement of metric_for_best_model; None never stops.
+    dtype : "float32", "bfloat16" or "float16": what is computed with; see TrainStep. float16 scales the loss, so that
+        small gradients do not vanish: loss_scale None adapts (see rgz.optim.LossScale), a number stays.
     gradient_checkpointing : compute activations again in backward instead of keeping them: the same bits, less memory.
     max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay as large) and
         activations recomputed until the whole process stays below it.
@@ -70,6 +72,7 @@ class TrainingArguments(Strict):
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0
     dtype: str = "float32"
+    loss_scale: float | None = None
     packing: bool = True
     group_by_length: bool = False
     mask_prompts: bool = False
@@ -121,6 +124,9 @@ class TrainingArguments(Strict):
         self.need(self.max_steps == -1 or self.max_steps >= 1, "max_steps", ">= 1, -1")
         self.need(0 < self.num_train_epochs < math.inf, "num_train_epochs", "> 0")
         self.one_of("dtype", DTYPES)
+        scale = self.loss_scale
+        self.need(scale is None or 0 < scale <= 2**24, "loss_scale", "> 0, <= 2**24")
+        self.need(scale is None or self.dtype == "float16", "loss_scale", tr("none, but with dtype=float16"))
         self.one_of("lr_scheduler_interval", LR_INTERVALS)
         self.one_of("save_strategy", SAVE_STRATEGIES)
         for name in ("max_time", "save_seconds"):

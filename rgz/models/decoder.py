@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from rgz import _kernels
 from rgz.config import ModelConfig
 from rgz.errors import RgzError
-from rgz.memory import Arena, Floats, Ints, Parameter, ParameterLayout
+from rgz.memory import STORAGE, Arena, Floats, Ints, Parameter, ParameterLayout, Reals, aligned_zeros
 from rgz.messages import tr
 from rgz.models.folder import read_config, read_weights, write_model
 from rgz.nn.attention import Attention
@@ -21,7 +22,7 @@ from rgz.nn.head import LMHead
 from rgz.nn.layer import Pass
 from rgz.nn.mlp import MLP
 from rgz.nn.norm import Norm
-from rgz.strict import need_instance
+from rgz.strict import need_instance, unknown_name
 from rgz.threads import resolve_threads, single_threaded_blas
 
 INITIAL_STD = 0.02  # Radford et al. 2019; projections onto the residual stream get it / sqrt(2 layers)
@@ -38,12 +39,23 @@ class Decoder:
     """Token ids in, logits or loss out.
 
     weights : every parameter in one flat float32 vector, laid out by `layout`.
+    dtype : what passes compute with. Other than float32, matrices and tables are read from a copy of them in 16 bits,
+        and activations, their gradients and cached keys and values are kept in these; biases, norms, sums, losses and
+        gradients of parameters stay float32. A model that from_pretrained was told a dtype has no other weights than
+        the copy: `weights` then holds the rest, and it cannot be trained.
     config : ModelConfig; seed : of the first values.
     A batch is ragged inside: N rows of S sequences end to end. Buffers are planned for one (N, S) and planned again
     when it changes, over the same block of memory while that is large enough.
     """
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+        self._assemble(config)
+        self.weights = self.layout.zeros()
+        self.layout.initialize(self.weights, seed)
+        self.bind(None)
+
+    def _assemble(self, config: ModelConfig) -> None:
+        """All but the weights."""
         need_instance("config", config, ModelConfig)
         self.config = config
         c, heads, kv = config.hidden_size, config.num_attention_heads, config.kv_heads
@@ -89,10 +101,10 @@ class Decoder:
         self.layers = [self.embedding, *self.blocks, *([self.norm] if self.norm else []), self.head]
 
         self.layout = ParameterLayout(self._declared())
-        self.weights = self.layout.zeros()
-        self.layout.initialize(self.weights, seed)
+        self.dtype = "float32"
+        self.half: Reals | None = None  # the first layout.n_decayed weights, rounded to dtype
+        self._stale = False  # somebody may have written into weights since then
         self.gradients: Floats | None = None
-        self.bind(None)
         self._arena = Arena(0)
         self._recomputed = 0
         self._planned: tuple[int, int, bool, int, bool] | None = None
@@ -106,14 +118,56 @@ class Decoder:
     def bind(self, gradients: Floats | None) -> None:
         """Point every layer at the weights and at a flat vector of gradients (None: forward only)."""
         self.gradients = gradients
-        weights = self.layout.views(self.weights)
+        weights = self.layout.views(self.weights, self.half)
         views = None if gradients is None else self.layout.views(gradients)
         for layer in self.layers:
             layer.bind(weights, views)
 
-    def parameters(self) -> dict[str, Floats]:
-        """Name to view: writing into one changes the model."""
-        return self.layout.views(self.weights)
+    def parameters(self) -> dict[str, Reals]:
+        """Name to view, float32 where the model has that: writing into one changes the model.
+
+        While it computes in half precision what is written counts from the first pass after this call on.
+        """
+        self._stale = self.has_masters and self.half is not None
+        return self.layout.views(self.weights, None if self.has_masters else self.half)
+
+    @property
+    def has_masters(self) -> bool:
+        """Whether all weights are there in float32: without them it can answer, but not learn."""
+        return len(self.weights) == self.layout.total
+
+    def compute_in(self, dtype: str) -> None:
+        """Let passes compute with this dtype, a key of rgz.memory.STORAGE, from here on."""
+        if dtype not in STORAGE:
+            raise unknown_name("dtype", dtype, tuple(STORAGE))
+        if dtype == self.dtype:
+            return
+        self.need_masters()
+        self.dtype = dtype
+        self.half = None if dtype == "float32" else np.empty(self.layout.n_decayed, STORAGE[dtype])
+        self._stale = self.half is not None
+        self._forget_plans()
+        self.bind(self.gradients)
+
+    def need_masters(self) -> None:
+        """RgzError where there are no weights in float32."""
+        if not self.has_masters:
+            raise RgzError(
+                tr(
+                    "the model was loaded with weights in {dtype} only; load it without dtype to train it or to "
+                    "compute with another",
+                    dtype=self.dtype,
+                )
+            )
+
+    def refreshed(self) -> None:
+        """The copy in half precision is that of the weights again: the optimizer has written both."""
+        self._stale = False
+
+    def _refresh(self, n_threads: int) -> None:
+        if self._stale and self.half is not None:
+            _kernels.cast_from_float(self.half, self.weights[: len(self.half)], n_threads)
+            self._stale = False
 
     def num_parameters(self) -> int:
         return sum(p.size for p in self.layout.parameters)
@@ -123,9 +177,24 @@ class Decoder:
         write_model(folder, self.config, self.parameters())
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read what save_pretrained wrote; RgzError names what is missing or does not fit."""
-        model = cls(read_config(folder))
+    def from_pretrained(cls, folder: str | os.PathLike[str], dtype: str | None = None) -> Self:
+        """Read what save_pretrained wrote; RgzError names what is missing or does not fit.
+
+        dtype : "bfloat16" or "float16" reads matrices and tables into 16 bits, whatever the file has: half the memory,
+            for a model that answers and is not trained further. None or "float32" reads all weights as float32.
+        """
+        if dtype not in (None, *STORAGE):
+            raise unknown_name("dtype", str(dtype), tuple(STORAGE))
+        model = cls.__new__(cls)
+        model._assemble(read_config(folder))
+        if dtype in (None, "float32"):
+            model.weights = model.layout.zeros()
+        else:
+            assert dtype is not None
+            model.dtype = dtype
+            model.half = aligned_zeros(model.layout.n_decayed, STORAGE[dtype])
+            model.weights = aligned_zeros(model.layout.total - model.layout.n_decayed)  # type: ignore[assignment]
+        model.bind(None)
         model.load_weights(Path(folder) / "model.safetensors")
         return model
 
@@ -141,11 +210,15 @@ class Decoder:
         Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", arXiv:1604.06174.
         """
         if blocks != self._recomputed:
-            self._recomputed, self._planned, self._largest = blocks, None, {}
+            self._recomputed = blocks
+            self._forget_plans()
+
+    def _forget_plans(self) -> None:
+        self._planned, self._largest = None, {}
 
     def planned_bytes(self, rows: int, sequences: int, training: bool, n_threads: int, logits: bool = False) -> int:
         """Bytes of activations that a pass of this size takes, exactly, without taking them."""
-        measuring = Arena()
+        measuring = Arena(dtype=self.dtype)
         self._plan(measuring, rows, sequences, training, n_threads, logits)
         self._planned = None  # the layers now hold placeholders
         return measuring.used
@@ -163,7 +236,7 @@ class Decoder:
         needed = self.planned_bytes(most_rows, most_sequences, *kind)
         if needed > self._arena.capacity:
             self._arena = Arena(0)  # let go of the old block before the new one is taken
-            self._arena = Arena(needed)
+            self._arena = Arena(needed, self.dtype)
         self._largest[kind] = most_rows, most_sequences
 
     def _plan(self, arena: Arena, rows: int, sequences: int, training: bool, n_threads: int, logits: bool) -> None:
@@ -171,11 +244,11 @@ class Decoder:
         self._positions = arena.ints(rows)
         self._range = arena.ints(self.config.max_position_embeddings)
         if training:
-            self._xs = [arena.floats(rows, c) for _ in range(len(self.blocks) + 1)]
-            self._d = arena.floats(rows, c)
+            self._xs = [arena.reals(rows, c) for _ in range(len(self.blocks) + 1)]
+            self._d = arena.reals(rows, c)
             self._d_normed = arena.scratch("d_normed", rows, c)
         else:
-            self._xs = [arena.floats(rows, c)] * (len(self.blocks) + 1)
+            self._xs = [arena.reals(rows, c)] * (len(self.blocks) + 1)
         self._normed = arena.scratch("normed", rows, c)
         for i, block in enumerate(self.blocks):
             arena.keeping = training and i >= self._recomputed
@@ -191,6 +264,7 @@ class Decoder:
 
     def prepare(self, tokens: Ints, cu_seqlens: Ints, *, training: bool, n_threads: int, logits: bool = False) -> Pass:
         """Plan the buffers for this batch, unless the last plan fits, and start a pass."""
+        self._refresh(n_threads)
         rows, sequences = len(tokens), len(cu_seqlens) - 1
         key = (rows, sequences, training, n_threads, logits)
         if key != self._planned:
@@ -214,7 +288,7 @@ class Decoder:
             begin = end
         return Pass(tokens, self._positions, cu_seqlens, n_threads, training)
 
-    def _forward(self, p: Pass) -> Floats:
+    def _forward(self, p: Pass) -> Reals:
         """The rows that the output layer reads, (N, C)."""
         self.embedding.forward(p, self._xs[0])
         for i, block in enumerate(self.blocks):
@@ -229,7 +303,7 @@ class Decoder:
         return self.head.loss(p, self._forward(p), targets, None)
 
     def loss_and_gradients(self, p: Pass, targets: Ints) -> float:
-        """The same, and ADDS the gradient of that sum to the bound vector of gradients."""
+        """The same, and ADDS the gradient of that sum, times p.loss_scale, to the bound vector of gradients."""
         x = self._forward(p)
         if self.norm is None:
             total = self.head.loss(p, x, targets, self._d)
@@ -266,7 +340,7 @@ class Decoder:
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         c = self.config
         capacity = min(capacity, c.max_position_embeddings)
-        return KVCache(c.num_hidden_layers, batch, c.num_attention_heads, c.kv_heads, capacity, c.head_dim)
+        return KVCache(c.num_hidden_layers, batch, c.num_attention_heads, c.kv_heads, capacity, c.head_dim, self.dtype)
 
     def read(self, prompts: list[Ints], cache: KVCache, n_threads: int) -> Floats:
         """Read whole prompts into an empty cache; logits (batch, V) of what comes next."""

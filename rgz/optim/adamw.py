@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rgz import _kernels
 from rgz.errors import RgzError
-from rgz.memory import Floats, ParameterLayout
+from rgz.memory import Floats, ParameterLayout, Reals
 from rgz.messages import tr
 from rgz.strict import Strict
 
@@ -52,13 +52,23 @@ class AdamWState:
         self.v = layout.zeros()
 
     def update(
-        self, weights: Floats, gradients: Floats, step: int, lr: float, grad_scale: float, n_threads: int
+        self,
+        weights: Floats,
+        half: Reals | None,
+        gradients: Floats,
+        step: int,
+        lr: float,
+        grad_scale: float,
+        n_threads: int,
     ) -> None:
-        """Update number `step` (from 1): weights move, gradients (times grad_scale) are used up and zeroed."""
+        """Update number `step` (from 1): weights move, gradients (times grad_scale) are used up and zeroed.
+
+        half : the decayed weights' copy in half precision, written in the same pass.
+        """
         s = self.settings
         _kernels.adamw(
             weights,
-            None,
+            half,
             gradients,
             self.m,
             self.v,

@@ -86,6 +86,7 @@ def test_a_wrong_type_layout_or_absence_is_refused(case, name):
 OPTIONAL = {
     "linear_forward": ("bias", "residual"),
     "linear_activation_forward": ("bias",),
+    "lm_logits": ("bias",),
     "linear_backward": ("dx", "dweight", "dbias"),
     "lm_loss": ("dx", "dweight", "dbias", "bias"),
     "embedding_forward": ("positions", "position_weight"),
