@@ -8,7 +8,6 @@
 
 #include "kernel.h"
 #include "simd/packed_gemm.h"
-#include "half_product.h"
 
 /* An (m, n) output in down x across tiles, as even as whole units of row_unit x col_unit allow. */
 typedef struct {
@@ -75,16 +74,21 @@ RGZ_INLINE tile_place tile_at(const tiling *t, rgz_int index) {
     return p;
 }
 
-/* A tile of c before the borrowed sgemm adds to it. */
-RGZ_INLINE void start_tile(float *c, rgz_int ldc, const float *bias, const float *residual, rgz_int rows,
-                           rgz_int cols) {
-    for (rgz_int r = 0; r < rows; r++)
-        RGZ_FOR_VECTORS (i, live, cols) {
-            vf v = residual ? vf_load_n(residual + r * ldc + i, live) : vf_zero();
-            if (bias) v = vf_add(v, vf_load_n(bias + i, live));
-            vf_store_n(c + r * ldc + i, v, live);
-        }
+#if RGZ_STORAGE == RGZ_F32
+/* A tile by the borrowed sgemm. Adding to what is there costs it no more than the zeroing that it would do itself. */
+static void borrowed_tile(rgz_product *g) {
+    if (g->sums) g->c = g->sums;
+    if (g->bias || g->residual)
+        for (rgz_int r = 0; r < g->m; r++)
+            RGZ_FOR_VECTORS (i, live, g->n) {
+                vf v = g->residual ? vf_load_n(g->residual + r * g->ldc + i, live) : vf_zero();
+                if (g->bias) v = vf_add(v, vf_load_n(g->bias + i, live));
+                vf_store_n(g->c + r * g->ldc + i, v, live);
+            }
+    rgz_borrowed_gemm(g, g->add || g->bias || g->residual);
+    if (g->activation) activate_block(g->activation, g->activated, g->c, g->ldc, g->m, g->n);
 }
+#endif
 
 /* Tile `index` of a product, computed by this thread alone. */
 RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int index) {
@@ -99,19 +103,13 @@ RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int 
     if (g.bias) g.bias += at.col;
     if (g.residual) g.residual += at.row * g.ldc + at.col;
     if (g.activation) g.activated += at.row * g.ldc + at.col;
-#if RGZ_STORAGE != RGZ_F32
-    half_gemm(&g);
-#else
-    if (g.sums) g.c = g.sums;
-    if (!rgz_has_sgemm()) {
-        own_gemm(&g);
+#if RGZ_STORAGE == RGZ_F32
+    if (rgz_has_sgemm()) {
+        borrowed_tile(&g);
         return;
     }
-    /* Adding to what is there costs sgemm no more than the zeroing that it would do itself. */
-    if (g.bias || g.residual) start_tile(g.c, g.ldc, g.bias, g.residual, g.m, g.n);
-    rgz_borrowed_gemm(&g, g.add || g.bias || g.residual);
-    if (g.activation) activate_block(g.activation, g.activated, g.c, g.ldc, g.m, g.n);
 #endif
+    own_gemm(&g);
 }
 
 /* ADDS the sums over rows of dy to dbias for columns [col, col + cols); stride: elements from one row to the next. */

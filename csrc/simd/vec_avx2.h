@@ -16,10 +16,22 @@ RGZ_INLINE vf vf_load_n(const float *p, rgz_int n) {
     return n >= VLEN ? vf_load(p) : _mm256_maskload_ps(p, vf_lanes_below(n));
 }
 RGZ_INLINE void vf_store_n(float *p, vf v, rgz_int n) {
-    if (n >= VLEN)
+    if (n >= VLEN) {
         vf_store(p, v);
-    else
-        _mm256_maskstore_ps(p, vf_lanes_below(n), v);
+        return;
+    }
+    __m128 part = _mm256_castps256_ps128(v); /* a masked store is slow on AMD's */
+    if (n & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps(v, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, part);
 }
 RGZ_INLINE vf vf_keep_n(vf v, vf otherwise, rgz_int n) {
     return n >= VLEN ? v : _mm256_blendv_ps(otherwise, v, _mm256_castsi256_ps(vf_lanes_below(n)));
@@ -49,6 +61,29 @@ RGZ_INLINE float vf_max_lane(vf v) {
     __m128 x = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+
+RGZ_INLINE void vf_transpose(vf r[VLEN]) {
+    vf u[VLEN];
+#pragma GCC unroll 4
+    for (int i = 0; i < VLEN; i += 2) { /* pairs of rows, then of pairs, then of halves */
+        u[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        u[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < VLEN; i += 4)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            r[i + 2 * j] = _mm256_shuffle_ps(u[i + j], u[i + j + 2], 0x44);
+            r[i + 2 * j + 1] = _mm256_shuffle_ps(u[i + j], u[i + j + 2], 0xee);
+        }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        u[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        u[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < VLEN; i++) r[i] = u[i];
 }
 
 RGZ_INLINE __m128i half_load_n(const uint16_t *p, rgz_int n) {

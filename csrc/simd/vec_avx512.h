@@ -40,6 +40,36 @@ RGZ_INLINE vf vf_scale2(vf x, vf n) { return _mm512_scalef_ps(x, n); }
 RGZ_INLINE float vf_sum(vf v) { return _mm512_reduce_add_ps(v); }
 RGZ_INLINE float vf_max_lane(vf v) { return _mm512_reduce_max_ps(v); }
 
+RGZ_INLINE void vf_transpose(vf r[VLEN]) {
+    vf u[VLEN];
+#pragma GCC unroll 8
+    for (int i = 0; i < VLEN;
+         i += 2) { /* pairs of rows, then of pairs: r[4 g + c] has columns c + 4 l of rows 4 g .. */
+        u[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        u[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < VLEN; i += 4)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            r[i + 2 * j] = _mm512_shuffle_ps(u[i + j], u[i + j + 2], 0x44);
+            r[i + 2 * j + 1] = _mm512_shuffle_ps(u[i + j], u[i + j + 2], 0xee);
+        }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) { /* then quarters of them: even and odd l */
+        const vf even_low = _mm512_shuffle_f32x4(r[c], r[c + 4], 0x88);
+        const vf even_high = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0x88);
+        const vf odd_low = _mm512_shuffle_f32x4(r[c], r[c + 4], 0xdd);
+        const vf odd_high = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0xdd);
+        u[c] = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+        u[c + 8] = _mm512_shuffle_f32x4(even_low, even_high, 0xdd);
+        u[c + 4] = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+        u[c + 12] = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VLEN; i++) r[i] = u[i];
+}
+
 RGZ_INLINE __m256i half_load_n(const uint16_t *p, rgz_int n) {
     return n >= VLEN ? _mm256_loadu_si256((const __m256i *)p) : _mm256_maskz_loadu_epi16(vf_lanes_below(n), p);
 }

@@ -52,6 +52,15 @@ RGZ_INLINE float vf_max_lane(vf v) {
     return r;
 }
 
+/* Lane c of vector r becomes lane r of vector c. */
+RGZ_INLINE void vf_transpose(vf r[VLEN]) {
+    RGZ_LANES for (int c = 0; c < l; c++) {
+        const float x = r[l].a[c];
+        r[l].a[c] = r[c].a[l];
+        r[c].a[l] = x;
+    }
+}
+
 /* Storage in 16 bits: each lane rounded to nearest, halves to even, subnormals kept; what is too large becomes inf.
  * NaN becomes, and stays, a NaN of its sign: in bfloat16 always 0x7fc0; in float16 a quiet one with the upper bits of
  * its payload. Wider again every value is exact, and a signalling NaN of float16 quiet. */

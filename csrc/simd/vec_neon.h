@@ -51,6 +51,17 @@ RGZ_INLINE float vf_sum(vf v) {
 }
 RGZ_INLINE float vf_max_lane(vf v) { return vmaxvq_f32(v); }
 
+RGZ_INLINE void vf_transpose(vf r[VLEN]) {
+    const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])),
+                      b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
+    const float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])),
+                      d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
+    r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+}
+
 RGZ_INLINE uint16x4_t half_load_n(const uint16_t *p, rgz_int n) {
     if (n >= VLEN) return vld1_u16(p);
     uint16_t lanes[VLEN] = {0, 0, 0, 0};
