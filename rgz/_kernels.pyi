@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Reals = NDArray[Any]  # float32, float16, or bfloat16 in uint16: all Reals of a call in the same
+Halves = NDArray[np.uint16]  # bfloat16
 Ints = NDArray[np.int32]
 Doubles = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
@@ -164,6 +165,25 @@ def adamw(
     correction1: float,
     correction2: float,
     grad_scale: float,
+    n_threads: int,
+) -> None: ...
+def adamw_bf16(
+    weight: Floats,
+    copy: Reals | None,
+    grad: Floats,
+    m: Halves,
+    v: Halves,
+    n_decayed: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    correction1: float,
+    correction2: float,
+    grad_scale: float,
+    seed: int,
+    stream: int,
     n_threads: int,
 ) -> None: ...
 

@@ -61,6 +61,8 @@ cdef extern from "rgz.h" nogil:
         void (*squared_norm)(double *, double *, const float *, rgz_int, int) noexcept nogil
         void (*adamw)(float *, void *, float *, float *, float *, rgz_int, rgz_int, float, float, float, float, float,
                       float, float, float, int) noexcept nogil
+        void (*adamw_bf16)(float *, void *, float *, uint16_t *, uint16_t *, rgz_int, rgz_int, float, float, float,
+                           float, float, float, float, float, uint64_t, uint64_t, int) noexcept nogil
 
     const char *rgz_isa_name(int)
     int rgz_isa_compiled(int)
@@ -755,6 +757,28 @@ def adamw(float[::1] weight, copy, float[::1] grad, float[::1] m, float[::1] v, 
     with nogil:
         rgz_active(storage).adamw(&weight[0], copy_, &grad[0], &m[0], &v[0], n, n_decayed, lr, beta1, beta2, eps,
                                   weight_decay, correction1, correction2, grad_scale, n_threads)
+
+
+def adamw_bf16(float[::1] weight, copy, float[::1] grad, uint16_t[::1] m, uint16_t[::1] v, Py_ssize_t n_decayed,
+               float lr, float beta1, float beta2, float eps, float weight_decay, float correction1, float correction2,
+               float grad_scale, uint64_t seed, uint64_t stream, int n_threads):
+    cdef Py_ssize_t n = weight.shape[0]
+    cdef int storage = RGZ_F32
+    cdef void *copy_ = NULL
+    cdef Reals shown
+    need_at_least("adamw_bf16", "n_threads", n_threads, 1)
+    if not 0 <= n_decayed <= n:
+        raise ValueError(f"adamw_bf16: n_decayed must be in [0, {n}], got {n_decayed}")
+    if copy is not None:
+        shown = show("adamw_bf16", "copy", copy, 1, ANY, True)
+        need("adamw_bf16", "length of copy", shown.shape[0], n_decayed)
+        storage, copy_ = shown.storage, shown.data
+    need("adamw_bf16", "length of grad", grad.shape[0], n)
+    need("adamw_bf16", "length of m", m.shape[0], n)
+    need("adamw_bf16", "length of v", v.shape[0], n)
+    with nogil:
+        rgz_active(storage).adamw_bf16(&weight[0], copy_, &grad[0], &m[0], &v[0], n, n_decayed, lr, beta1, beta2, eps,
+                                       weight_decay, correction1, correction2, grad_scale, seed, stream, n_threads)
 
 
 # --- csrc/text -----------------------------------------------------------------------------------------------------

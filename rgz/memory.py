@@ -49,11 +49,11 @@ def cast(values: Floats, dtype: str, n_threads: int = 1) -> Reals:
     return rounded
 
 
-def widen(values: Reals) -> Floats:
+def widen(values: Reals, n_threads: int = 1) -> Floats:
     """The same numbers in float32."""
     wide = np.empty(values.shape, np.float32)
     if values.size:
-        _kernels.cast_to_float(wide.reshape(-1), values.reshape(-1), 1)
+        _kernels.cast_to_float(wide.reshape(-1), values.reshape(-1), n_threads)
     return wide
 
 
@@ -98,8 +98,9 @@ class ParameterLayout:
                 self.n_decayed = at
         self.total = at
 
-    def zeros(self) -> Floats:
-        return aligned_zeros(self.total)  # type: ignore[return-value]
+    def zeros(self, without: int = 0) -> Floats:
+        """A flat vector, or what is left of it without so many parameters at its beginning."""
+        return aligned_zeros(self.total - without)  # type: ignore[return-value]
 
     def views(self, flat: Floats, half: Reals | None = None) -> dict[str, Reals]:
         """Name to shaped view of a flat vector, no copies.

@@ -278,3 +278,9 @@ def adamw(a, want):
         "v": v,
     }
     return bound | ({"copy": bound["weight"][: a["n_decayed"]]} if "copy" in want else {})
+
+
+def adamw_bf16(a, want):
+    """Up or down: each moment is off by less than the distance of two bfloat16."""
+    bound = adamw(a, want)
+    return bound | {name: bound[name] + 2.0**-7 * np.abs(want[name]) + 2.0**-133 for name in "mv"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import oracles
-from guarded import Call
+from guarded import Call, stored
 
 from rgz import _kernels
 
@@ -228,6 +228,13 @@ def cast_from_float(rng, n):
 
 def cast_to_float(rng, n):
     return Call({"x": floats(rng, n)}, writes={"y": (n,)})
+
+
+def adamw_bf16(rng, n, n_decayed, copy=False):
+    call = adamw(rng, n, n_decayed, copy)
+    call.updates |= {name: stored(call.updates[name], "bfloat16") for name in "mv"}
+    call.arguments |= {"seed": 2**63 + 1, "stream": 3}
+    return call
 
 
 def adamw(rng, n, n_decayed, copy=False):

@@ -112,6 +112,8 @@ add("dropout_backward", calls.dropout_backward, TABLE, ((70, 129),))
 add("squared_norm", calls.squared_norm, VECTORS, ((10**6,),))
 add("adamw", calls.adamw, UPDATES, ((50000, 12345), (4096 * 3, 4096)))
 add("adamw", calls.adamw, UPDATES, ((50000, 12345),), "copy", oracle=oracles.adamw_with_copy, copy=True)
+add("adamw_bf16", calls.adamw_bf16, UPDATES, ((50000, 12345), (4096 * 3, 4096)))
+add("adamw_bf16", calls.adamw_bf16, UPDATES, ((50000, 12345),), "copy", oracle=oracles.adamw_bf16_with_copy, copy=True)
 add("cast_from_float", calls.cast_from_float, VECTORS, ((10**6,),))
 add("cast_to_float", calls.cast_to_float, VECTORS, ((10**6,),))
 

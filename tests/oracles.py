@@ -286,3 +286,11 @@ def adamw(
 def adamw_with_copy(**arguments):
     out = adamw(**arguments)
     return out | {"copy": out["weight"][: arguments["n_decayed"]]}
+
+
+def adamw_bf16(seed, stream, **arguments):
+    return adamw(**arguments)
+
+
+def adamw_bf16_with_copy(seed, stream, **arguments):
+    return adamw_with_copy(**arguments)

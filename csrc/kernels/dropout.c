@@ -5,29 +5,9 @@
  * keep is not stored: element i's draw is word i mod 4 of Philox4x32-10 with key `seed` and counter (i / 4, stream),
  * so backward draws it again and no thread count can change it. residual may be NULL; y may be x or residual,
  * dx may be dy. WRITES y, dx.
- * Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.3.
  */
 #include "kernel.h"
-
-static void philox4x32(uint32_t out[4], uint64_t counter, uint64_t stream, uint64_t seed) {
-    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32);
-    uint32_t c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
-        uint32_t n0 = (uint32_t)(b >> 32) ^ c1 ^ k0, n2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
-        c1 = (uint32_t)b;
-        c3 = (uint32_t)a;
-        c0 = n0;
-        c2 = n2;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
-}
+#include "simd/philox.h"
 
 /* The factor of each of the four elements from 4 * quad on: 0 or 1 / (1 - p). */
 RGZ_INLINE vf factors(rgz_int quad, float p, uint64_t seed, uint64_t stream) {
@@ -35,7 +15,7 @@ RGZ_INLINE vf factors(rgz_int quad, float p, uint64_t seed, uint64_t stream) {
     const float scale = 1.0f / (1.0f - p);
     uint32_t words[4];
     float f[4];
-    philox4x32(words, (uint64_t)quad, stream, seed);
+    philox4x32(words, 1, (uint64_t)quad, stream, seed);
     for (int j = 0; j < 4; j++) f[j] = words[j] >= threshold ? scale : 0.0f;
     return vf_load_n(f, 4);
 }

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from rgz import _kernels
 from rgz.config import ModelConfig
 from rgz.errors import RgzError
-from rgz.memory import STORAGE, Arena, Floats, Ints, Parameter, ParameterLayout, Reals, aligned_zeros
+from rgz.memory import Arena, Floats, Ints, Reals
 from rgz.messages import tr
-from rgz.models.folder import read_config, read_weights, write_model
+from rgz.models.weighted import Weighted
 from rgz.nn.attention import Attention
 from rgz.nn.block import Block
 from rgz.nn.cache import KVCache
@@ -22,7 +19,7 @@ from rgz.nn.head import LMHead
 from rgz.nn.layer import Pass
 from rgz.nn.mlp import MLP
 from rgz.nn.norm import Norm
-from rgz.strict import need_instance, unknown_name
+from rgz.strict import need_instance
 from rgz.threads import resolve_threads, single_threaded_blas
 
 INITIAL_STD = 0.02  # Radford et al. 2019; projections onto the residual stream get it / sqrt(2 layers)
@@ -35,27 +32,22 @@ def embedding_std(config: ModelConfig) -> float:
     return 0.5**0.5 if config.position == "sinusoidal" and not config.tie_word_embeddings else INITIAL_STD
 
 
-class Decoder:
+class Decoder(Weighted):
     """Token ids in, logits or loss out.
 
-    weights : every parameter in one flat float32 vector, laid out by `layout`.
     dtype : what passes compute with. Other than float32, matrices and tables are read from a copy of them in 16 bits,
         and activations, their gradients and cached keys and values are kept in these; biases, norms, sums, losses and
-        gradients of parameters stay float32. A model that from_pretrained was told a dtype has no other weights than
-        the copy: `weights` then holds the rest, and it cannot be trained.
+        gradients of parameters stay float32.
     config : ModelConfig; seed : of the first values.
     A batch is ragged inside: N rows of S sequences end to end. Buffers are planned for one (N, S) and planned again
     when it changes, over the same block of memory while that is large enough.
     """
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
-        self._assemble(config)
-        self.weights = self.layout.zeros()
-        self.layout.initialize(self.weights, seed)
-        self.bind(None)
+        self.assemble(config)
+        self.start(seed)
 
-    def _assemble(self, config: ModelConfig) -> None:
-        """All but the weights."""
+    def assemble(self, config: ModelConfig) -> None:
         need_instance("config", config, ModelConfig)
         self.config = config
         c, heads, kv = config.hidden_size, config.num_attention_heads, config.kv_heads
@@ -98,109 +90,13 @@ class Decoder:
             )
         self.norm = Norm("model.norm", config.norm, c, config.norm_eps) if config.final_norm else None
         self.head = LMHead(config.vocab_size, c, config.tie_word_embeddings, config.lm_head_bias, std)
-        self.layers = [self.embedding, *self.blocks, *([self.norm] if self.norm else []), self.head]
+        layers = [self.embedding, *self.blocks, *([self.norm] if self.norm else []), self.head]
 
-        self.layout = ParameterLayout(self._declared())
-        self.dtype = "float32"
-        self.half: Reals | None = None  # the first layout.n_decayed weights, rounded to dtype
-        self._stale = False  # somebody may have written into weights since then
-        self.gradients: Floats | None = None
+        self.declare(layers)
         self._arena = Arena(0)
         self._recomputed = 0
         self._planned: tuple[int, int, bool, int, bool] | None = None
         self._largest: dict[tuple[bool, int, bool], tuple[int, int]] = {}  # rows, sequences that the arena holds
-
-    def _declared(self) -> list[Parameter]:
-        return [p for layer in self.layers for p in layer.parameters()]
-
-    # --- parameters ---
-
-    def bind(self, gradients: Floats | None) -> None:
-        """Point every layer at the weights and at a flat vector of gradients (None: forward only)."""
-        self.gradients = gradients
-        weights = self.layout.views(self.weights, self.half)
-        views = None if gradients is None else self.layout.views(gradients)
-        for layer in self.layers:
-            layer.bind(weights, views)
-
-    def parameters(self) -> dict[str, Reals]:
-        """Name to view, float32 where the model has that: writing into one changes the model.
-
-        While it computes in half precision what is written counts from the first pass after this call on.
-        """
-        self._stale = self.has_masters and self.half is not None
-        return self.layout.views(self.weights, None if self.has_masters else self.half)
-
-    @property
-    def has_masters(self) -> bool:
-        """Whether all weights are there in float32: without them it can answer, but not learn."""
-        return len(self.weights) == self.layout.total
-
-    def compute_in(self, dtype: str) -> None:
-        """Let passes compute with this dtype, a key of rgz.memory.STORAGE, from here on."""
-        if dtype not in STORAGE:
-            raise unknown_name("dtype", dtype, tuple(STORAGE))
-        if dtype == self.dtype:
-            return
-        self.need_masters()
-        self.dtype = dtype
-        self.half = None if dtype == "float32" else np.empty(self.layout.n_decayed, STORAGE[dtype])
-        self._stale = self.half is not None
-        self._forget_plans()
-        self.bind(self.gradients)
-
-    def need_masters(self) -> None:
-        """RgzError where there are no weights in float32."""
-        if not self.has_masters:
-            raise RgzError(
-                tr(
-                    "the model was loaded with weights in {dtype} only; load it without dtype to train it or to "
-                    "compute with another",
-                    dtype=self.dtype,
-                )
-            )
-
-    def refreshed(self) -> None:
-        """The copy in half precision is that of the weights again: the optimizer has written both."""
-        self._stale = False
-
-    def _refresh(self, n_threads: int) -> None:
-        if self._stale and self.half is not None:
-            _kernels.cast_from_float(self.half, self.weights[: len(self.half)], n_threads)
-            self._stale = False
-
-    def num_parameters(self) -> int:
-        return sum(p.size for p in self.layout.parameters)
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json and model.safetensors, each whole or not at all."""
-        write_model(folder, self.config, self.parameters())
-
-    @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], dtype: str | None = None) -> Self:
-        """Read what save_pretrained wrote; RgzError names what is missing or does not fit.
-
-        dtype : "bfloat16" or "float16" reads matrices and tables into 16 bits, whatever the file has: half the memory,
-            for a model that answers and is not trained further. None or "float32" reads all weights as float32.
-        """
-        if dtype not in (None, *STORAGE):
-            raise unknown_name("dtype", str(dtype), tuple(STORAGE))
-        model = cls.__new__(cls)
-        model._assemble(read_config(folder))
-        if dtype in (None, "float32"):
-            model.weights = model.layout.zeros()
-        else:
-            assert dtype is not None
-            model.dtype = dtype
-            model.half = aligned_zeros(model.layout.n_decayed, STORAGE[dtype])
-            model.weights = aligned_zeros(model.layout.total - model.layout.n_decayed)  # type: ignore[assignment]
-        model.bind(None)
-        model.load_weights(Path(folder) / "model.safetensors")
-        return model
-
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Fill the parameters from a safetensors file; every name and shape must be there."""
-        read_weights(path, self.parameters())
 
     # --- passes ---
 
@@ -211,9 +107,10 @@ class Decoder:
         """
         if blocks != self._recomputed:
             self._recomputed = blocks
-            self._forget_plans()
+            self.forget_plans()
 
-    def _forget_plans(self) -> None:
+    def forget_plans(self) -> None:
+        """Plan anew for the next pass: something that plans depend on has changed."""
         self._planned, self._largest = None, {}
 
     def planned_bytes(self, rows: int, sequences: int, training: bool, n_threads: int, logits: bool = False) -> int:
@@ -264,7 +161,7 @@ class Decoder:
 
     def prepare(self, tokens: Ints, cu_seqlens: Ints, *, training: bool, n_threads: int, logits: bool = False) -> Pass:
         """Plan the buffers for this batch, unless the last plan fits, and start a pass."""
-        self._refresh(n_threads)
+        self.refresh(n_threads)
         rows, sequences = len(tokens), len(cu_seqlens) - 1
         key = (rows, sequences, training, n_threads, logits)
         if key != self._planned:

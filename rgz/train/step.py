@@ -39,13 +39,16 @@ class TrainStep:
     optimizer : AdamW; its lr is used unless `update` is told another.
     max_grad_norm : the gradient of the mean loss is scaled down to this global L2 norm.
     dtype : "float32", or "bfloat16" or "float16": weights to compute with, activations and their gradients in 16 bits;
-        the weights that are updated, their gradients, sums and the loss in float32. n_threads None: see rgz.threads.
+        the weights that are updated, their gradients, sums and the loss in float32. The model goes on answering in it
+        afterwards; model.compute_in("float32") brings it back. n_threads None: see rgz.threads.
     loss_scale : of float16; None: dynamic, see rgz.optim.LossScale.
+    optim_dtype : of both moments, "float32" or "bfloat16".
     plan_rows, plan_seqs, plan_length : size the memory for batches this large, of sequences this long, now rather than
         as they come.
     gradient_checkpointing : keep of each block its input only and compute the rest again in backward: the same bits,
         for less memory and about a third more time.
-    seed : of dropout. The masks are a function of (seed, update, portion, layer, element).
+    seed : of dropout and of the rounding of bfloat16 moments. Masks are a function of (seed, update, portion, layer,
+        element).
     A non-finite gradient norm makes no update: gradients are dropped and the norm is returned as it is. With float16
     and a dynamic loss scale that is usual now and then: `overflowed` tells that the scale was lowered for it.
     """
@@ -63,6 +66,7 @@ class TrainStep:
         seed: int = 0,
         gradient_checkpointing: bool = False,
         loss_scale: float | None = None,
+        optim_dtype: str = "float32",
     ) -> None:
         need_instance("model", model, Decoder)
         need_instance("optimizer", optimizer or AdamW(), AdamW)
@@ -83,7 +87,7 @@ class TrainStep:
         self.n_updates = 0
         self._micro = 0
         self._shift_labels: bool | None = None
-        self._optimizer = AdamWState(self.settings, model.layout)
+        self._optimizer = AdamWState(self.settings, model.layout, optim_dtype, seed)
         self._gradients = model.layout.zeros()
         self._norm_scratch = np.empty(_kernels.squared_norm_scratch(model.layout.total))
         model.bind(self._gradients)
@@ -235,7 +239,12 @@ class TrainStep:
         flat, half = self.model.weights.nbytes, 0 if self.model.half is None else self.model.half.nbytes
         rows, seqs = self._plan_size
         activations = self.model.planned_bytes(rows, seqs, True, self.n_threads) if rows else 0
-        return {"parameters": flat + half, "gradients": flat, "optimizer": 2 * flat, "activations": activations}
+        return {
+            "parameters": flat + half,
+            "gradients": flat,
+            "optimizer": 2 * self._optimizer.m.nbytes,
+            "activations": activations,
+        }
 
 
 def ragged_batch(
