@@ -1,5 +1,5 @@
-"""Build of the one extension module: every kernel file once per instruction set, each with its own flags; the files
-that have nothing to gain from special instructions once.
+"""Build of the one extension module: every kernel file once per instruction set and storage of activations, with the
+flags of the first; the files that have nothing to gain from either once.
 
 Environment: RGZ_OPENMP=0 leaves OpenMP out, =1 demands it; RGZ_REQUIRE_ISA=1 makes an instruction set that the
 compiler cannot take an error instead of a notice; RGZ_EXTRA_CFLAGS, RGZ_EXTRA_LDFLAGS are appended (sanitizers).
@@ -23,14 +23,13 @@ KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob(
 HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*"))
 TEXT = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/text").glob("*.c"))
 SHARED = ["csrc/dispatch.c", "csrc/scratch.c", "csrc/sgemm.c", *TEXT]  # compiled once, with the baseline's flags
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mf16c"]
+STORAGES = ["f32", "bf16", "f16"]  # of activations; the numbers of rgz.h
 ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC)
     "generic": (None, [], []),
     "avx2": (("x86_64", "amd64"), ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),
-    "avx512": (
-        ("x86_64", "amd64"),
-        ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mf16c"],
-        ["/arch:AVX512"],
-    ),
+    "avx512": (("x86_64", "amd64"), AVX512, ["/arch:AVX512"]),
+    "avx512bf16": (("x86_64", "amd64"), [*AVX512, "-mavx512bf16"], ["/arch:AVX512"]),
     "neon": (("aarch64", "arm64"), [], []),
 }
 
@@ -118,21 +117,21 @@ class BuildKernels(build_ext):
         (generated / "unicode_classes.h").write_text(unicode_classes())
 
         machine, built = target_machine(self.plat_name), []
-        jobs = [(source, None) for source in SHARED]
+        jobs = [(source, None, None) for source in SHARED]
         for name, (machines, gcc, cl) in ISAS.items():
             flags = cl if msvc else gcc
             if (machines is None or machine in machines) and self.compiles(name, common + flags):
                 built.append(name)
-                jobs += [(source, name) for source in [*KERNELS, "csrc/table.c"]]
+                jobs += [(source, name, storage) for storage in STORAGES for source in [*KERNELS, "csrc/table.c"]]
 
-        def compile_one(job: tuple[str, str | None]) -> str:
-            source, isa = job
-            out = Path(self.build_temp, isa or "shared")
+        def compile_one(job: tuple[str, str | None, str | None]) -> str:
+            source, isa, storage = job
+            out = Path(self.build_temp, isa or "shared", storage or "")
             out.mkdir(parents=True, exist_ok=True)
             macros = [(f"RGZ_HAVE_{name.upper()}", "1") for name in built]
             flags = list(common)
-            if isa:
-                macros += self.isa_macros(isa)
+            if isa and storage:
+                macros += self.macros(isa, storage)
                 flags += ISAS[isa][2] if msvc else ISAS[isa][1]
             return self.compiler.compile(
                 [source],
@@ -151,8 +150,13 @@ class BuildKernels(build_ext):
         super().build_extension(ext)
 
     @staticmethod
-    def isa_macros(isa: str) -> list[tuple[str, str]]:
-        return [("RGZ_ISA", isa), ("RGZ_VEC_HEADER", f'"simd/vec_{isa}.h"')]
+    def macros(isa: str, storage: str) -> list[tuple[str, str]]:
+        return [
+            ("RGZ_ISA", isa),
+            ("RGZ_VEC_HEADER", f'"simd/vec_{isa}.h"'),
+            ("RGZ_STORAGE", str(STORAGES.index(storage))),
+            ("RGZ_STORAGE_NAME", storage),
+        ]
 
     def compiles(self, isa: str, flags: list[str]) -> bool:
         with tempfile.TemporaryDirectory() as folder:
@@ -162,7 +166,7 @@ class BuildKernels(build_ext):
                 self.compiler.compile(
                     [str(source)],
                     output_dir=folder,
-                    macros=self.isa_macros(isa),
+                    macros=self.macros(isa, "f32"),
                     include_dirs=["csrc"],
                     extra_postargs=flags,
                 )

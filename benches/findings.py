@@ -45,6 +45,31 @@ FINDINGS: dict[str, Finding] = {
         f"memory {name}": Finding(f"peak memory of that process: {english}", f"其进程的内存峰值：{chinese}", "MB", SIZE)
         for name, (english, chinese) in _STEP.items()
     },
+    **{
+        f"step {name} {dtype}": Finding(f"the same update in {dtype}: {name}", f"同一更新，{dtype}：{name}", "tokens/s")
+        for name in _STEP
+        for dtype in ("bfloat16", "float16")
+    },
+    **{
+        f"memory {name} bfloat16": Finding(
+            f"its peak memory in bfloat16: {name}", f"其内存峰值，bfloat16：{name}", "MB", SIZE
+        )
+        for name in _STEP
+    },
+    **{
+        f"memory {name} smallest": Finding(
+            f"the same, moments in bfloat16 too: {name}", f"同上，动量也用 bfloat16：{name}", "MB", SIZE
+        )
+        for name in _STEP
+    },
+    **{
+        f"quality {text} {dtype}": Finding(
+            f"validation loss in {dtype} to float32's: {text}", f"{dtype} 与 float32 的验证损失之比：{text}", "x",
+            FACTOR,
+        )
+        for text in ("rustgpt-chinese", "china_laws")
+        for dtype in ("bfloat16", "float16", "bfloat16 moments")
+    },
     "epoch": Finding(
         "RustGPT-Chinese's corpus, an epoch; PyTorch with like lengths together",
         "RustGPT-Chinese 语料一轮；PyTorch 把长度相近的放在一批", "s", TIME,
@@ -54,6 +79,9 @@ FINDINGS: dict[str, Finding] = {
     ),
     "greedy": Finding("generation, 6.0M parameters, batch 1, greedy", "生成：600 万参数，一次一条，贪心", "tokens/s"),
     "sampled": Finding("the same, sampled (top-k 40, top-p 0.95)", "同上，采样（top-k 40，top-p 0.95）", "tokens/s"),
+    "greedy large": Finding(
+        "the same, 101M parameters, weights in bfloat16", "同上，1.01 亿参数，权重为 bfloat16", "tokens/s"
+    ),
     "prefill": Finding("reading 16 prompts of 16-112 tokens", "读入 16 条 16-112 词元的提示", "tokens/s"),
     **{
         f"attention {shape}": Finding(

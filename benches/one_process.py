@@ -1,6 +1,6 @@
 """A program of its own for what must be measured of a whole process; the last line it prints is JSON.
 
-python benches/one_process.py step SHAPE RIVAL [UPDATES]      {"losses": [...], "peak_mb": ...}
+python benches/one_process.py step SHAPE DTYPE RIVAL [UPDATES]   {"losses": [...], "peak_mb": ...}
 python benches/one_process.py attention TIME RIVAL            {"error": ..., "beyond_mb": ...}
 """
 
@@ -48,11 +48,11 @@ def in_a_process(*arguments: object) -> dict[str, Any]:
     return json.loads(child.stdout.splitlines()[-1])
 
 
-def step(shape: str, rival: str, updates: str = "3") -> dict[str, Any]:
+def step(shape: str, dtype: str, rival: str, updates: str = "3") -> dict[str, Any]:
     """The second update is the first with both moments and all activations at once."""
-    from rivals import RIVALS, batch_of, config_of
+    from rivals import BY_DTYPE, batch_of, config_of
 
-    run, (x, y) = RIVALS[rival](config_of(shape)), batch_of(shape)
+    run, (x, y) = BY_DTYPE[dtype][rival](config_of(shape)), batch_of(shape)
     return {"losses": [float(run(x, y)) for _ in range(int(updates))], "peak_mb": peak_bytes() / MB}
 
 

@@ -34,15 +34,16 @@ def flops_per_token(config: rgz.ModelConfig, time: int) -> float:
     return 6 * (12 * layers * d * d + config.vocab_size * d) + 6 * layers * d * time
 
 
-def build_rgz(config, n_threads=None):
-    step = rgz.TrainStep(rgz.Model(config), rgz.AdamW(lr=1e-3), n_threads=n_threads)
+def build_rgz(config, n_threads=None, **settings):
+    step = rgz.TrainStep(rgz.Model(config), rgz.AdamW(lr=1e-3), n_threads=n_threads, **settings)
     return lambda x, y: step(x, y).loss
 
 
-def build_torch(config, compiled=False):
+def build_torch(config, compiled=False, bfloat16=False):
     from torch_model import TorchDecoder, TorchStep
 
-    return TorchStep(TorchDecoder(config, rgz.Model(config).parameters()), lr=1e-3, compiled=compiled)
+    model = TorchDecoder(config, rgz.Model(config).parameters())
+    return TorchStep(model, lr=1e-3, compiled=compiled, bfloat16=bfloat16)
 
 
 def build_numpy(config):
@@ -57,3 +58,24 @@ RIVALS = {
     "torch": build_torch,
     "torch.compile": lambda config: build_torch(config, compiled=True),
 }
+BFLOAT16 = {  # matrices in 16 bits; torch's by autocast
+    "rgz": lambda config: build_rgz(config, dtype="bfloat16"),
+    "torch": lambda config: build_torch(config, bfloat16=True),
+    "torch.compile": lambda config: build_torch(config, compiled=True, bfloat16=True),
+    "rgz float32": build_rgz,
+}
+FLOAT16 = {"rgz": lambda config: build_rgz(config, dtype="float16"), "rgz float32": build_rgz}
+SMALLEST = {  # all that rgz can keep in 16 bits: the optimizer's moments too
+    "rgz": lambda config: build_rgz(config, dtype="bfloat16", optim_dtype="bfloat16"),
+    **{rival: BFLOAT16[rival] for rival in ("torch", "torch.compile")},
+}
+BY_DTYPE = {"float32": RIVALS, "bfloat16": BFLOAT16, "float16": FLOAT16, "smallest": SMALLEST}
+
+
+def pairs(*dtypes):
+    """(dtype, rival) for each rival of these."""
+    return [(dtype, rival) for dtype in dtypes for rival in BY_DTYPE[dtype]]
+
+
+def finding_of(what, shape, dtype):
+    return f"{what} {shape}" if dtype == "float32" else f"{what} {shape} {dtype}"

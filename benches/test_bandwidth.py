@@ -53,7 +53,7 @@ def softmax_loss(random, threads):
         np.testing.assert_allclose(losses[-3:], expected, rtol=1e-5)
 
     def run():
-        _kernels.lm_loss(losses, None, None, None, x, weight, None, targets, logits, threads)
+        _kernels.lm_loss(losses, None, None, None, x, weight, None, targets, logits, 1.0, threads)
 
     return run, 2 * 4 * rows * VOCAB, check
 

@@ -106,6 +106,34 @@ def written_without_a_cache(model, tokenizer, prompt):
     return tokenizer.decode(ids[PROMPT:])
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Folder of a model whose weights fit no cache: the base preset, 101M parameters."""
+    folder = tmp_path_factory.mktemp("large")
+    rgz.Model(rgz.ModelConfig.preset("base", vocab_size=8000)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("rival", ["rgz", "rgz float16", "rgz float32"])
+def test_tokens_of_a_large_model(benchmark, large, rival):
+    """One text, a token at a time: bound by reading the weights."""
+    model = rgz.Model.from_pretrained(large, dtype="bfloat16" if rival == "rgz" else rival.removeprefix("rgz "))
+    tokens, threads = np.array([7], np.int32), rgz.info()["n_threads"]
+    cache = model.new_cache(1, 256)
+    logits = model.read([np.arange(PROMPT, dtype=np.int32)], cache, threads)
+    whole = model(np.arange(PROMPT)[None])[0, -1]
+    np.testing.assert_allclose(logits[0], whole, atol=0.05 * np.abs(whole).max())
+
+    def write():
+        for _ in range(10):
+            model.advance(tokens, cache, logits, threads)
+
+    benchmark.group = "greedy large"
+    benchmark.pedantic(write, rounds=10, warmup_rounds=1)
+    if not benchmark.disabled:
+        record(benchmark, "greedy large", rival, 10 / benchmark.stats.stats.median)
+
+
 def prefill_with_rgz(model, prompts):
     threads = rgz.info()["n_threads"]
     return lambda: model.read(prompts, model.new_cache(len(prompts), max(LENGTHS)), threads)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from findings import record
 from one_process import in_a_process
-from rivals import RIVALS, SHAPES, config_of
+from rivals import SHAPES, config_of, finding_of, pairs
 
 UPDATES = {"S": 3, "M": 3, "L": 2}
 LONG = 32_768
@@ -19,17 +19,17 @@ T_BY_T_MB = LONG**2 * 4 / 1e6  # of one head's scores
 measured = functools.cache(in_a_process)
 
 
-@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize(("dtype", "rival"), pairs("float32", "bfloat16", "smallest"))
 @pytest.mark.parametrize("shape", SHAPES)
-def test_peak_memory_of_a_step(benchmark, needs, shape, rival):
+def test_peak_memory_of_a_step(benchmark, needs, shape, dtype, rival):
     needs(rival)
-    found = benchmark.pedantic(measured, ("step", shape, rival, UPDATES[shape]), rounds=1)
+    found = benchmark.pedantic(measured, ("step", shape, dtype, rival, UPDATES[shape]), rounds=1)
     first, *_, last = found["losses"]
     assert first == pytest.approx(np.log(config_of(shape).vocab_size), rel=0.05)
     assert last < first  # it did learn: gradients and moments were there
-    ratio = measured("step", shape, "rgz", UPDATES[shape])["peak_mb"] / found["peak_mb"]
+    ratio = measured("step", shape, dtype, "rgz", UPDATES[shape])["peak_mb"] / found["peak_mb"]
     benchmark.extra_info.update(peak_mb=found["peak_mb"], rgz_to_this=ratio)
-    record(benchmark, f"memory {shape}", rival, found["peak_mb"])
+    record(benchmark, finding_of("memory", shape, dtype), rival, found["peak_mb"])
 
 
 @pytest.mark.parametrize("rival", ["rgz", "torch"])

@@ -1,4 +1,5 @@
-"""A training update, float32, beside PyTorch and plain NumPy in the same run: tokens/s and the share of its sgemm rate.
+"""A training update beside PyTorch and plain NumPy in the same run, in float32 and in 16 bits: tokens/s and the share
+of this run's sgemm rate, which bfloat16 may exceed.
 
 pytest benches/test_step.py --benchmark-columns=median,rounds
 """
@@ -6,19 +7,19 @@ pytest benches/test_step.py --benchmark-columns=median,rounds
 import numpy as np
 import pytest
 from findings import record
-from rivals import RIVALS, SHAPES, batch_of, config_of, flops_per_token
+from rivals import BY_DTYPE, SHAPES, batch_of, config_of, finding_of, flops_per_token, pairs
 
 ROUNDS = {"S": 10, "M": 5, "L": 3}
 
 
-@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize(("dtype", "rival"), pairs("float32", "bfloat16", "float16"))
 @pytest.mark.parametrize("shape", SHAPES)
-def test_step(benchmark, sgemm_gflops, needs, shape, rival):
+def test_step(benchmark, sgemm_gflops, needs, shape, dtype, rival):
     needs(rival)
     config, (x, y) = config_of(shape), batch_of(shape)
-    step = RIVALS[rival](config)
+    step = BY_DTYPE[dtype][rival](config)
     assert step(x, y) == pytest.approx(np.log(config.vocab_size), rel=0.05)  # untrained: no token likelier than another
-    benchmark.group = f"step {shape}"
+    benchmark.group = finding_of("step", shape, dtype)
     benchmark.pedantic(step, (x, y), rounds=ROUNDS[shape], warmup_rounds=1)
     if benchmark.disabled:  # --benchmark-disable only checks
         return
@@ -29,4 +30,4 @@ def test_step(benchmark, sgemm_gflops, needs, shape, rival):
         share_of_sgemm=gflops / sgemm_gflops,
     )  # fmt: skip
     ceiling = sgemm_gflops * 1e9 / flops_per_token(config, x.shape[1])  # tokens/s
-    record(benchmark, f"step {shape}", rival, x.size / seconds, share_of={"sgemm": ceiling})
+    record(benchmark, finding_of("step", shape, dtype), rival, x.size / seconds, share_of={"sgemm": ceiling})

@@ -120,10 +120,13 @@ class TorchDecoder(nn.Module):
 
 
 class TorchStep:
-    """One update, with rgz's defaults: AdamW with decay on matrices only, global norm clipped at 1."""
+    """One update, with rgz's defaults: AdamW with decay on matrices only, global norm clipped at 1.
 
-    def __init__(self, model: TorchDecoder, lr: float, compiled: bool = False) -> None:
-        self.model = model
+    bfloat16 : under autocast, the weights and what it keeps in float32 staying that.
+    """
+
+    def __init__(self, model: TorchDecoder, lr: float, compiled: bool = False, bfloat16: bool = False) -> None:
+        self.model, self.bfloat16 = model, bfloat16
         self.loss_of = torch.compile(model) if compiled else model
         decayed = [p for p in model.parameters() if p.ndim == 2]
         others = [p for p in model.parameters() if p.ndim < 2]
@@ -131,7 +134,8 @@ class TorchStep:
         self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), eps=1e-8, fused=True)
 
     def __call__(self, ids: np.ndarray, targets: np.ndarray) -> float:
-        loss = self.loss_of(torch.from_numpy(ids), torch.from_numpy(targets))
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            loss = self.loss_of(torch.from_numpy(ids), torch.from_numpy(targets))
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()

@@ -18,16 +18,22 @@
 #define RGZ_CONCAT(a, b) RGZ_CONCAT_(a, b)
 
 /* setup.py defines RGZ_HAVE_<ISA> for every set whose files the compiler took. */
-extern const rgz_kernels rgz_table_generic;
+#define RGZ_TABLES(isa) extern const rgz_kernels rgz_table_f32_##isa, rgz_table_bf16_##isa, rgz_table_f16_##isa;
+RGZ_TABLES(generic)
 #ifdef RGZ_HAVE_AVX2
-extern const rgz_kernels rgz_table_avx2;
+RGZ_TABLES(avx2)
 #endif
 #ifdef RGZ_HAVE_AVX512
-extern const rgz_kernels rgz_table_avx512;
+RGZ_TABLES(avx512)
+#endif
+#ifdef RGZ_HAVE_AVX512BF16
+RGZ_TABLES(avx512bf16)
 #endif
 #ifdef RGZ_HAVE_NEON
-extern const rgz_kernels rgz_table_neon;
+RGZ_TABLES(neon)
 #endif
+#undef RGZ_TABLES
+#define RGZ_TABLES(isa) {&rgz_table_f32_##isa, &rgz_table_bf16_##isa, &rgz_table_f16_##isa}
 
 #ifdef RGZ_X86
 static void cpuid(int leaf, int sub, unsigned r[4]) {
@@ -70,33 +76,48 @@ static int can_avx512(void) {
     unsigned f = r[1] >> 16 & 1, dq = r[1] >> 17 & 1, bw = r[1] >> 30 & 1, vl = r[1] >> 31 & 1;
     return f && dq && bw && vl && (saved_registers() & 0xe6) == 0xe6;
 }
+
+static int can_avx512bf16(void) {
+    unsigned r[4];
+    if (!can_avx512()) return 0;
+    cpuid(7, 0, r);
+    if (r[0] < 1) return 0; /* no further leaf of features */
+    cpuid(7, 1, r);
+    return r[0] >> 5 & 1;
+}
 #else
 static int can_avx2(void) { return 0; }
 static int can_avx512(void) { return 0; }
+static int can_avx512bf16(void) { return 0; }
 #endif
 
 static int always(void) { return 1; }
 
 static const struct {
     const char *name;
-    const rgz_kernels *table;
+    const rgz_kernels *tables[RGZ_STORAGES];
     int (*can_run)(void);
 } isas[] = {
-    {"generic", &rgz_table_generic, always},
+    {"generic", RGZ_TABLES(generic), always},
 #ifdef RGZ_HAVE_NEON /* part of the armv8-a baseline */
-    {"neon", &rgz_table_neon, always},
+    {"neon", RGZ_TABLES(neon), always},
 #else
-    {"neon", NULL, always},
+    {"neon", {NULL}, always},
 #endif
 #ifdef RGZ_HAVE_AVX2
-    {"avx2", &rgz_table_avx2, can_avx2},
+    {"avx2", RGZ_TABLES(avx2), can_avx2},
 #else
-    {"avx2", NULL, can_avx2},
+    {"avx2", {NULL}, can_avx2},
 #endif
 #ifdef RGZ_HAVE_AVX512
-    {"avx512", &rgz_table_avx512, can_avx512},
+    {"avx512", RGZ_TABLES(avx512), can_avx512},
 #else
-    {"avx512", NULL, can_avx512},
+    {"avx512", {NULL}, can_avx512},
+#endif
+#ifdef RGZ_HAVE_AVX512BF16
+    {"avx512bf16", RGZ_TABLES(avx512bf16), can_avx512bf16},
+#else
+    {"avx512bf16", {NULL}, can_avx512bf16},
 #endif
 };
 enum { N_ISAS = sizeof isas / sizeof isas[0] };
@@ -104,7 +125,7 @@ enum { N_ISAS = sizeof isas / sizeof isas[0] };
 static int active = -1; /* set once, while the binding is imported */
 
 const char *rgz_isa_name(int isa) { return isa >= 0 && isa < N_ISAS ? isas[isa].name : NULL; }
-int rgz_isa_compiled(int isa) { return isa >= 0 && isa < N_ISAS && isas[isa].table; }
+int rgz_isa_compiled(int isa) { return isa >= 0 && isa < N_ISAS && isas[isa].tables[RGZ_F32]; }
 int rgz_isa_usable(int isa) { return rgz_isa_compiled(isa) && isas[isa].can_run(); }
 
 int rgz_isa_best(void) {
@@ -125,7 +146,7 @@ int rgz_isa_active(void) {
     return active;
 }
 
-const rgz_kernels *rgz_active(void) { return isas[rgz_isa_active()].table; }
+const rgz_kernels *rgz_active(int storage) { return isas[rgz_isa_active()].tables[storage]; }
 
 int rgz_openmp(void) {
 #ifdef _OPENMP

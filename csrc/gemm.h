@@ -6,36 +6,45 @@
 
 #include "rgz.h"
 
-/* c (m,n) = a (m,k) b (k,n) + bias (n) + residual (m,n) [+ c when add].
- * a_trans: a is stored (k,m); b_trans: b is stored (n,k). lda, ldb, ldc: floats from one stored row to the next.
+#ifndef RGZ_STORAGE /* a file without storage: the borrowed sgemm */
+typedef float rgz_real;
+#endif
+
+/* c (m,n) = a (m,k) b (k,n) + bias (n) + residual (m,n), or with c NULL sums (m,n), float32 [+ sums when add].
+ * a_trans: a is stored (k,m); b_trans: b is stored (n,k). lda, ldb, ldc: elements from one stored row to the next.
  * bias and residual may be NULL, neither goes with add; residual has c's strides and may be c. */
 typedef struct {
     rgz_int m, n, k;
-    const float *a;
+    const rgz_real *a;
     rgz_int lda;
     int a_trans;
-    const float *b;
+    const rgz_real *b;
     rgz_int ldb;
     int b_trans;
-    float *c;
+    rgz_real *c;
     rgz_int ldc;
+    float *sums;
     int add;
-    const float *bias, *residual;
+    const float *bias;
+    const rgz_real *residual;
     int activation; /* RGZ_NO_ACTIVATION, or that of c goes to activated, which has c's strides */
-    float *activated;
+    rgz_real *activated;
 } rgz_product;
 
 /* Of whole matrices without gaps: c (m,n) = a (m,k) b (k,n), a (m,k) b (n,k)^T, a (k,m)^T b (k,n). */
-static inline rgz_product rgz_product_nn(float *c, const float *a, const float *b, rgz_int m, rgz_int n, rgz_int k) {
-    rgz_product g = {m, n, k, a, k, 0, b, n, 0, c, n, 0, NULL, NULL, RGZ_NO_ACTIVATION, NULL};
+static inline rgz_product rgz_product_nn(rgz_real *c, const rgz_real *a, const rgz_real *b, rgz_int m, rgz_int n,
+                                         rgz_int k) {
+    rgz_product g = {m, n, k, a, k, 0, b, n, 0, c, n, NULL, 0, NULL, NULL, RGZ_NO_ACTIVATION, NULL};
     return g;
 }
-static inline rgz_product rgz_product_nt(float *c, const float *a, const float *b, rgz_int m, rgz_int n, rgz_int k) {
-    rgz_product g = {m, n, k, a, k, 0, b, k, 1, c, n, 0, NULL, NULL, RGZ_NO_ACTIVATION, NULL};
+static inline rgz_product rgz_product_nt(rgz_real *c, const rgz_real *a, const rgz_real *b, rgz_int m, rgz_int n,
+                                         rgz_int k) {
+    rgz_product g = {m, n, k, a, k, 0, b, k, 1, c, n, NULL, 0, NULL, NULL, RGZ_NO_ACTIVATION, NULL};
     return g;
 }
-static inline rgz_product rgz_product_tn(float *c, const float *a, const float *b, rgz_int m, rgz_int n, rgz_int k) {
-    rgz_product g = {m, n, k, a, m, 1, b, n, 0, c, n, 0, NULL, NULL, RGZ_NO_ACTIVATION, NULL};
+static inline rgz_product rgz_product_tn(rgz_real *c, const rgz_real *a, const rgz_real *b, rgz_int m, rgz_int n,
+                                         rgz_int k) {
+    rgz_product g = {m, n, k, a, m, 1, b, n, 0, c, n, NULL, 0, NULL, NULL, RGZ_NO_ACTIVATION, NULL};
     return g;
 }
 

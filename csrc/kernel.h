@@ -22,14 +22,22 @@
 
 #define RGZ_CONCAT_(a, b) a##b
 #define RGZ_CONCAT(a, b) RGZ_CONCAT_(a, b)
-#define RGZ_FN(name) RGZ_CONCAT(RGZ_CONCAT(name, _), RGZ_ISA) /* layernorm_forward -> layernorm_forward_avx2 */
+/* layernorm_forward -> layernorm_forward_bf16_avx2 */
+#define RGZ_FN(name) RGZ_CONCAT(RGZ_CONCAT(name, _), RGZ_CONCAT(RGZ_CONCAT(RGZ_STORAGE_NAME, _), RGZ_ISA))
 
-#define RGZ_KERNEL(name, arguments) void RGZ_FN(name) arguments;
+#if RGZ_STORAGE == RGZ_F32
+typedef float rgz_real;
+#else
+typedef uint16_t rgz_real;
+#endif
+
+#define RGZ_KERNEL(name, arguments, names) void RGZ_FN(name) arguments;
 #include "kernels.def"
 #undef RGZ_KERNEL
 
 /* setup.py passes -DRGZ_VEC_HEADER="simd/vec_avx2.h" */
 #include RGZ_VEC_HEADER
+#include "simd/storage.h"
 #include "simd/vmath.h"
 
 RGZ_INLINE rgz_int rgz_min(rgz_int a, rgz_int b) { return a < b ? a : b; }

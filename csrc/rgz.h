@@ -15,10 +15,20 @@ extern "C" {
 
 typedef ptrdiff_t rgz_int;
 
+/* What activations and the weights to compute with are stored as: float, or the 16 bits of bfloat16 or IEEE binary16.
+ * Statistics, losses, sums and gradients of parameters are float32 with each of them. */
+#define RGZ_F32 0
+#define RGZ_BF16 1
+#define RGZ_F16 2
+#define RGZ_STORAGES 3
+
+/* Seen from outside an rgz_real is void: one struct serves all storages. */
 typedef struct rgz_kernels {
-#define RGZ_KERNEL(name, arguments) void(*name) arguments;
+#define rgz_real void
+#define RGZ_KERNEL(name, arguments, names) void(*name) arguments;
 #include "kernels.def"
 #undef RGZ_KERNEL
+#undef rgz_real
 } rgz_kernels;
 
 /* Instruction sets, weakest first. rgz_isa_name(i) is NULL past the last one. */
@@ -28,7 +38,7 @@ int rgz_isa_usable(int isa);   /* compiled, and CPU and OS can run it */
 int rgz_isa_best(void);        /* the strongest usable one */
 int rgz_isa_active(void);      /* the one rgz_active() serves */
 int rgz_isa_select(int isa);   /* 1 if it is now active, 0 if it is not usable */
-const rgz_kernels *rgz_active(void);
+const rgz_kernels *rgz_active(int storage);
 
 /* Fortran sgemm, borrowed from the program that loads us. Without one (address NULL) products are rgz's own. */
 void rgz_set_sgemm(void *address);

@@ -2,13 +2,18 @@
 
 Arrays must be C-contiguous, except that attention's q, k, v, out and their gradients and
 rope's x may be parts of wider rows.
+Activations, their gradients and weights to compute with are Reals; statistics, sums and parameter gradients float32.
 Wrong shapes, types, indices and sizes raise ValueError, a missing array TypeError; nothing is copied or cast.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Reals = NDArray[Any]  # float32, float16, or bfloat16 in uint16: all Reals of a call in the same
+Halves = NDArray[np.uint16]  # bfloat16
 Ints = NDArray[np.int32]
 Doubles = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
@@ -25,85 +30,87 @@ def attention_scratch(head_size: int, n_threads: int) -> int: ...
 def norm_scratch(rows: int, cols: int) -> int: ...
 def squared_norm_scratch(n: int) -> int: ...
 def linear_forward(
-    y: Floats, x: Floats, weight: Floats, bias: Floats | None, residual: Floats | None, n_threads: int
+    y: Reals, x: Reals, weight: Reals, bias: Floats | None, residual: Reals | None, n_threads: int
 ) -> None: ...
 def linear_activation_forward(
-    activated: Floats, y: Floats, x: Floats, weight: Floats, bias: Floats | None, activation: str, n_threads: int
+    activated: Reals, y: Reals, x: Reals, weight: Reals, bias: Floats | None, activation: str, n_threads: int
 ) -> None: ...
 def linear_backward(
-    dx: Floats | None,
+    dx: Reals | None,
     dweight: Floats | None,
     dbias: Floats | None,
-    dy: Floats,
-    x: Floats,
-    weight: Floats,
+    dy: Reals,
+    x: Reals,
+    weight: Reals,
     n_threads: int,
 ) -> None: ...
-def matmul(c: Floats, a: Floats, b: Floats, n_threads: int) -> None: ...
+def lm_logits(y: Floats, x: Reals, weight: Reals, bias: Floats | None, n_threads: int) -> None: ...
+def matmul(c: Reals, a: Reals, b: Reals, n_threads: int) -> None: ...
 def lm_loss(
     losses: Floats,
-    dx: Floats | None,
+    dx: Reals | None,
     dweight: Floats | None,
     dbias: Floats | None,
-    x: Floats,
-    weight: Floats,
+    x: Reals,
+    weight: Reals,
     bias: Floats | None,
     targets: Ints,
     logits: Floats,
+    loss_scale: float,
     n_threads: int,
 ) -> None: ...
 def layernorm_forward(
-    y: Floats, mean: Floats, rstd: Floats, x: Floats, weight: Floats, bias: Floats, eps: float, n_threads: int
+    y: Reals, mean: Floats, rstd: Floats, x: Reals, weight: Floats, bias: Floats, eps: float, n_threads: int
 ) -> None: ...
 def layernorm_backward(
-    dx: Floats,
+    dx: Reals,
     dweight: Floats,
     dbias: Floats,
     scratch: Floats,
-    dy: Floats,
-    x: Floats,
+    dy: Reals,
+    x: Reals,
     weight: Floats,
     mean: Floats,
     rstd: Floats,
     accumulate: bool,
     n_threads: int,
 ) -> None: ...
-def rmsnorm_forward(y: Floats, rstd: Floats, x: Floats, weight: Floats, eps: float, n_threads: int) -> None: ...
+def rmsnorm_forward(y: Reals, rstd: Floats, x: Reals, weight: Floats, eps: float, n_threads: int) -> None: ...
 def rmsnorm_backward(
-    dx: Floats,
+    dx: Reals,
     dweight: Floats,
     scratch: Floats,
-    dy: Floats,
-    x: Floats,
+    dy: Reals,
+    x: Reals,
     weight: Floats,
     rstd: Floats,
     accumulate: bool,
     n_threads: int,
 ) -> None: ...
-def relu_forward(y: Floats, x: Floats, n_threads: int) -> None: ...
-def relu_backward(dx: Floats, dy: Floats, x: Floats, n_threads: int) -> None: ...
-def gelu_forward(y: Floats, x: Floats, n_threads: int) -> None: ...
-def gelu_backward(dx: Floats, dy: Floats, x: Floats, n_threads: int) -> None: ...
-def gelu_tanh_forward(y: Floats, x: Floats, n_threads: int) -> None: ...
-def gelu_tanh_backward(dx: Floats, dy: Floats, x: Floats, n_threads: int) -> None: ...
-def swiglu_forward(y: Floats, x: Floats, n_threads: int) -> None: ...
-def swiglu_backward(dx: Floats, dy: Floats, x: Floats, n_threads: int) -> None: ...
+def relu_forward(y: Reals, x: Reals, n_threads: int) -> None: ...
+def relu_backward(dx: Reals, dy: Reals, x: Reals, n_threads: int) -> None: ...
+def gelu_forward(y: Reals, x: Reals, n_threads: int) -> None: ...
+def gelu_backward(dx: Reals, dy: Reals, x: Reals, n_threads: int) -> None: ...
+def gelu_tanh_forward(y: Reals, x: Reals, n_threads: int) -> None: ...
+def gelu_tanh_backward(dx: Reals, dy: Reals, x: Reals, n_threads: int) -> None: ...
+def swiglu_forward(y: Reals, x: Reals, n_threads: int) -> None: ...
+def swiglu_backward(dx: Reals, dy: Reals, x: Reals, n_threads: int) -> None: ...
 def embedding_forward(
-    out: Floats,
+    out: Reals,
     tokens: Ints,
-    weight: Floats,
+    weight: Reals,
     positions: Ints | None,
-    position_weight: Floats | None,
+    position_weight: Reals | None,
     n_threads: int,
 ) -> None: ...
-def embedding_backward(dweight: Floats, indices: Ints, dout: Floats, n_threads: int) -> None: ...
-def rope(x: Floats, positions: Ints, cosines: Floats, sines: Floats, inverse: bool, n_threads: int) -> None: ...
+def embedding_backward(dweight: Floats, indices: Ints, dout: Reals, n_threads: int) -> None: ...
+def rope(x: Reals, positions: Ints, cosines: Floats, sines: Floats, inverse: bool, n_threads: int) -> None: ...
 def attention_forward(
-    out: Floats,
+    out: Reals,
     lse: Floats,
-    q: Floats,
-    k: Floats,
-    v: Floats,
+    q: Reals,
+    k: Reals,
+    v: Reals,
     cu_seqlens: Ints,
     scratch: Floats,
     scale: float,
@@ -111,14 +118,14 @@ def attention_forward(
     n_threads: int,
 ) -> None: ...
 def attention_backward(
-    dq: Floats,
-    dk: Floats,
-    dv: Floats,
-    dout: Floats,
-    q: Floats,
-    k: Floats,
-    v: Floats,
-    out: Floats,
+    dq: Reals,
+    dk: Reals,
+    dv: Reals,
+    dout: Reals,
+    q: Reals,
+    k: Reals,
+    v: Reals,
+    out: Reals,
     lse: Floats,
     cu_seqlens: Ints,
     scratch: Floats,
@@ -127,22 +134,25 @@ def attention_backward(
     n_threads: int,
 ) -> None: ...
 def attention_decode(
-    out: Floats,
-    q: Floats,
-    k_cache: Floats,
-    v_cache: Floats,
+    out: Reals,
+    q: Reals,
+    k_cache: Reals,
+    v_cache: Reals,
     lengths: Ints,
     scores: Floats,
     scale: float,
     n_threads: int,
 ) -> None: ...
 def dropout_forward(
-    y: Floats, x: Floats, residual: Floats | None, p: float, seed: int, stream: int, n_threads: int
+    y: Reals, x: Reals, residual: Reals | None, p: float, seed: int, stream: int, n_threads: int
 ) -> None: ...
-def dropout_backward(dx: Floats, dy: Floats, p: float, seed: int, stream: int, n_threads: int) -> None: ...
+def dropout_backward(dx: Reals, dy: Reals, p: float, seed: int, stream: int, n_threads: int) -> None: ...
+def cast_from_float(y: Reals, x: Floats, n_threads: int) -> None: ...
+def cast_to_float(y: Floats, x: Reals, n_threads: int) -> None: ...
 def squared_norm(scratch: Doubles, x: Floats, n_threads: int) -> float: ...
 def adamw(
     weight: Floats,
+    copy: Reals | None,
     grad: Floats,
     m: Floats,
     v: Floats,
@@ -155,6 +165,25 @@ def adamw(
     correction1: float,
     correction2: float,
     grad_scale: float,
+    n_threads: int,
+) -> None: ...
+def adamw_bf16(
+    weight: Floats,
+    copy: Reals | None,
+    grad: Floats,
+    m: Halves,
+    v: Halves,
+    n_decayed: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    correction1: float,
+    correction2: float,
+    grad_scale: float,
+    seed: int,
+    stream: int,
     n_threads: int,
 ) -> None: ...
 

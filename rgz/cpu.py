@@ -45,7 +45,7 @@ def _select_isa() -> None:
 
 # Where rgz's own matrix product was measured to be the faster one (benches/test_kernels.py::test_matmul). Elsewhere
 # SciPy's sgemm is borrowed: nobody has measured there yet.
-_OWN_PRODUCT = ("avx2", "avx512")
+_OWN_PRODUCT = ("avx2", "avx512", "avx512bf16")
 
 
 def _borrow_sgemm() -> str:
@@ -137,6 +137,13 @@ def name() -> str:
     return platform.processor() or platform.machine()
 
 
+def half_products() -> dict[str, str]:
+    """How matrices of each 16-bit type are multiplied here; sums are float32 always."""
+    converted = tr("converted to float32")
+    native = _kernels.active_isa() == "avx512bf16"
+    return {"bfloat16": tr("by AVX-512 BF16 instructions") if native else converted, "float16": converted}
+
+
 def _board() -> str:
     """What a board's device tree calls it, such as Raspberry Pi 5 Model B Rev 1.0; "" where there is none."""
     try:
@@ -159,6 +166,7 @@ def info() -> dict[str, Any]:
         "isas_compiled": [isa for isa, compiled, _ in _kernels.isas() if compiled],
         "openmp": _kernels.openmp(),
         "blas": _blas_name() if _kernels.has_sgemm() else _PRODUCT,
+        "half": half_products(),
         "n_threads": n_threads,
         "n_threads_because": reason,
         "logical_cpus": len(cores.allowed_cpus()),

@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rgz import _kernels
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Reals = NDArray[Any]  # of one of these:
+STORAGE: dict[str, type[np.generic]] = {  # NumPy has no bfloat16: its bits
+    "float32": np.float32,
+    "bfloat16": np.uint16,
+    "float16": np.float16,
+}
 
 ALIGNMENT = 64  # bytes: a cache line and the widest vector
 
@@ -27,9 +36,32 @@ def aligned_zeros(count: int, dtype: type[np.generic] = np.float32) -> NDArray[n
     return raw[start : start + count * size].view(dtype)
 
 
+def dtype_of(values: Reals) -> str:
+    """The key of STORAGE."""
+    return next(name for name, kind in STORAGE.items() if values.dtype == kind)
+
+
+def cast(values: Floats, dtype: str, n_threads: int = 1) -> Reals:
+    """A copy rounded to `dtype`, a key of STORAGE."""
+    rounded = np.empty(values.shape, STORAGE[dtype])
+    if values.size:
+        _kernels.cast_from_float(rounded.reshape(-1), values.reshape(-1), n_threads)
+    return rounded
+
+
+def widen(values: Reals, n_threads: int = 1) -> Floats:
+    """The same numbers in float32."""
+    wide = np.empty(values.shape, np.float32)
+    if values.size:
+        _kernels.cast_to_float(wide.reshape(-1), values.reshape(-1), n_threads)
+    return wide
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One tensor of a model: its name, shape, spread of its first values, and whether weight decay shrinks it.
+
+    Those that it shrinks are the matrices and tables, which passes may compute with in half precision.
 
     std : standard deviation of the normal distribution it starts from; 0 with `fill` for a constant start.
     """
@@ -66,14 +98,23 @@ class ParameterLayout:
                 self.n_decayed = at
         self.total = at
 
-    def zeros(self) -> Floats:
-        return aligned_zeros(self.total)  # type: ignore[return-value]
+    def zeros(self, without: int = 0) -> Floats:
+        """A flat vector, or what is left of it without so many parameters at its beginning."""
+        return aligned_zeros(self.total - without)  # type: ignore[return-value]
 
-    def views(self, flat: Floats) -> dict[str, Floats]:
-        """Name to shaped view of a flat vector, no copies."""
-        return {
-            p.name: flat[self.offsets[p.name] : self.offsets[p.name] + p.size].reshape(p.shape) for p in self.parameters
-        }
+    def views(self, flat: Floats, half: Reals | None = None) -> dict[str, Reals]:
+        """Name to shaped view of a flat vector, no copies.
+
+        half : where the decayed parameters are instead; `flat` may then hold the others only.
+        """
+        missing = self.total - len(flat)
+        found = {}
+        for p in self.parameters:
+            source, start = flat, self.offsets[p.name] - missing
+            if half is not None and p.decayed:
+                source, start = half, self.offsets[p.name]
+            found[p.name] = source[start : start + p.size].reshape(p.shape)
+        return found
 
     def initialize(self, flat: Floats, seed: int) -> None:
         """First values, each tensor from its own stream so that adding one does not move the others."""
@@ -93,9 +134,12 @@ class Arena:
 
     A plan that takes the same arrays in the same order from a measuring arena and from a real one needs exactly
     `measured.used` bytes; that is how the program knows what a run takes before it starts.
+
+    dtype : of activations and their gradients, a key of STORAGE.
     """
 
-    def __init__(self, nbytes: int | None = None) -> None:
+    def __init__(self, nbytes: int | None = None, dtype: str = "float32") -> None:
+        self._real = STORAGE[dtype]
         self._block = None if nbytes is None else aligned_zeros(nbytes, np.uint8)
         self._shared: dict[str, NDArray[np.generic]] = {}
         self.used = 0
@@ -123,19 +167,32 @@ class Arena:
     def floats(self, *shape: int) -> Floats:
         return self.take(*shape)  # type: ignore[return-value]
 
+    def reals(self, *shape: int) -> Reals:
+        return self.take(*shape, dtype=self._real)
+
     def ints(self, *shape: int) -> Ints:
         return self.take(*shape, dtype=np.int32)  # type: ignore[return-value]
 
-    def activation(self, name: str, *shape: int) -> Floats:
+    def activation(self, name: str, *shape: int) -> Reals:
         """What backward will need of forward: an array of its own while `keeping`; else one shared by name, for a pass
         without backward, or one that computes it again first."""
-        return self.floats(*shape) if self.keeping else self.scratch(name, *shape)
+        return self.reals(*shape) if self.keeping else self.scratch(name, *shape)
 
-    def scratch(self, name: str, *shape: int) -> Floats:
+    def statistic(self, name: str, *shape: int) -> Floats:
+        """The same of what is float32 whatever activations are: means, sums."""
+        return self.floats(*shape) if self.keeping else self.float_scratch(name, *shape)
+
+    def scratch(self, name: str, *shape: int) -> Reals:
         """An array shared by all that ask for this name: its contents last only within one layer's call."""
+        return self._share(name, shape, self._real)
+
+    def float_scratch(self, name: str, *shape: int) -> Floats:
+        return self._share(name, shape, np.float32)  # type: ignore[return-value]
+
+    def _share(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[np.generic]:
         if name not in self._shared:
-            self._shared[name] = self.floats(*shape)
+            self._shared[name] = self.take(*shape, dtype=dtype)
         found = self._shared[name]
         if found.shape != shape:
             raise ValueError(f"scratch '{name}' is planned as {found.shape}, and asked for as {shape}")
-        return found  # type: ignore[return-value]
+        return found

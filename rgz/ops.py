@@ -10,8 +10,9 @@ import numpy as np
 
 from rgz import _kernels
 from rgz.errors import RgzError
-from rgz.memory import Floats, Ints
+from rgz.memory import Floats, Ints, Reals, cast, widen
 from rgz.messages import tr
+from rgz.strict import unknown_name
 from rgz.threads import resolve_threads, single_threaded_blas
 
 _ACTIVATIONS = {
@@ -204,7 +205,7 @@ def _lm_loss(
     losses = np.empty(len(x), np.float32)
     logits = np.empty((max(1, min(slice_rows, len(x))), len(weight)), np.float32)
     with single_threaded_blas():
-        _kernels.lm_loss(losses, *gradients, x, weight, bias, targets, logits, resolve_threads(n_threads))
+        _kernels.lm_loss(losses, *gradients, x, weight, bias, targets, logits, 1.0, resolve_threads(n_threads))
     return losses
 
 
@@ -236,6 +237,20 @@ def cross_entropy_backward(
     return losses, dx, dweight, dbias
 
 
+def to_half(x: Floats, dtype: str = "bfloat16", n_threads: int | None = None) -> Reals:
+    """x rounded to nearest, halves to even: "bfloat16" in a uint16 array of its bits, or "float16". Any shape."""
+    if dtype not in ("bfloat16", "float16"):
+        raise unknown_name("dtype", dtype, ("bfloat16", "float16"))
+    _need("x", x, np.ndim(x))
+    return cast(x, dtype, resolve_threads(n_threads))
+
+
+def from_half(x: Reals, n_threads: int | None = None) -> Floats:
+    """What to_half made (uint16: bfloat16, float16), in float32: exact. Any shape."""
+    _need("x", x, np.ndim(x), np.float16 if getattr(x, "dtype", None) == np.float16 else np.uint16)
+    return widen(x, resolve_threads(n_threads))
+
+
 def adamw(
     weight: Floats,
     grad: Floats,
@@ -260,6 +275,7 @@ def adamw(
             raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))
     _kernels.adamw(
         weight,
+        None,
         grad,
         m,
         v,

@@ -26,6 +26,7 @@ import numpy as np
 
 from rgz.errors import RgzError
 from rgz.files import atomic_writer
+from rgz.memory import cast
 from rgz.messages import tr
 
 MAX_HEADER = 100_000_000  # bytes; the official limit
@@ -37,6 +38,8 @@ _NUMPY = {
     "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
+_REALS = ("F32", "F16", "BF16")
+_FLOAT16_END = 65520.0  # what is rounded to infinity
 _NAMES = {np.dtype(text).newbyteorder("="): name for name, text in _NUMPY.items() if name != "BF16"}
 
 
@@ -183,11 +186,15 @@ def load_file(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def load_into(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
+def load_into(
+    path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], *, bfloat16: frozenset[str] = frozenset()
+) -> dict[str, str]:
     """Fill the given arrays in place from the file and return its metadata.
 
-    The names must be the same on both sides, the shapes too; float32 arrays also take F16 and BF16. All is
-    checked before the first array is touched.
+    bfloat16 : names of uint16 arrays that take bfloat16 bits.
+    The names must be the same on both sides, the shapes too. Arrays of float32, float16 and bfloat16 take all three
+    (F32, F16, BF16), rounded to nearest where they are shorter; a number that float16 cannot hold is refused. Names,
+    shapes and types are checked before the first array is touched.
     """
     with _open(path) as file:
         table, metadata = _read_header(file, path)
@@ -197,8 +204,9 @@ def load_into(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -
         for name, array in tensors.items():
             info = table[name]
             native = np.dtype(_NUMPY[info.dtype]).newbyteorder("=")
-            widened = array.dtype == np.float32 and info.dtype in ("F16", "BF16")
-            if info.shape != array.shape or not (widened or (array.dtype == native and info.dtype != "BF16")):
+            real = name in bfloat16 or array.dtype in (np.float32, np.float16)
+            fits = info.dtype in _REALS if real else array.dtype == native and info.dtype != "BF16"
+            if info.shape != array.shape or not fits:
                 raise RgzError(
                     tr(
                         "{path}: '{name}' is {dtype} {shape}, {expected_dtype} {expected_shape} is needed",
@@ -211,11 +219,19 @@ def load_into(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -
                     )
                 )
         for name, array in tensors.items():
-            _read_into(file, table[name], array, path)
+            try:
+                _read_into(file, table[name], array, path, bfloat16=name in bfloat16)
+            except OverflowError:
+                raise RgzError(
+                    tr("{path}: '{name}' has numbers too large for float16; take bfloat16", path=path, name=name)
+                ) from None
     return metadata
 
 
-def _read_into(file: BinaryIO, info: TensorInfo, out: np.ndarray, path: str | os.PathLike[str]) -> None:
+def _read_into(
+    file: BinaryIO, info: TensorInfo, out: np.ndarray, path: str | os.PathLike[str], bfloat16: bool = False
+) -> None:
+    """bfloat16: out holds its bits. OverflowError where a number of the file is beyond float16."""
     if not out.size:
         return
     stored = np.dtype(_NUMPY[info.dtype])
@@ -235,5 +251,9 @@ def _read_into(file: BinaryIO, info: TensorInfo, out: np.ndarray, path: str | os
         block = np.frombuffer(raw, stored)
         if info.dtype == "BF16":
             block = (block.astype(np.uint32) << 16).view(np.float32)
+        if bfloat16:
+            block = cast(block.astype(np.float32), "bfloat16")
+        elif out.dtype == np.float16 and (np.abs(block) >= _FLOAT16_END).any() and np.isfinite(block).all():
+            raise OverflowError
         values[start : start + count] = block
     out[...] = values.reshape(info.shape)

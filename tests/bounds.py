@@ -1,12 +1,13 @@
-"""How far a float32 kernel may be from the float64 formula: first-order rounding analysis, worst case.
+"""How far a kernel may be from the float64 formula: first-order rounding analysis, worst case.
 
 U is the unit roundoff. A sum of n products is within (n + 1) U of the sum of their absolute values, however
 it is ordered (Higham 2002, section 3.1); formulas made of such sums add up what their parts may be off. `a`
-holds an oracle's arguments, `want` its results; each function returns {output: bound of the same shape}.
+holds an oracle's arguments and the storage, `want` its results; each function returns {output: bound of the same
+shape}, for outputs in 16 bits without what storing them adds: see `in_storage`.
 """
 
 import numpy as np
-from oracles import heads, lm_d_logits, lm_logits, sigmoid, tanh_argument
+from oracles import heads, lm_d_logits, logits_of, sigmoid, tanh_argument
 
 U = 2.0**-24
 EXP = 3 * U  # relative, of vmath.h's exp: 1.5 ulp
@@ -14,8 +15,25 @@ TINY = 2.0**-148  # two of the smallest float32: where relative bounds end
 LEFT = 1e-38  # what the logistic function may be far to the left, where it should be 0
 
 
+# Storage: its unit roundoff, and half its smallest number.
+ROUNDING = {"float32": (0.0, 0.0), "bfloat16": (2.0**-8, 2.0**-134), "float16": (2.0**-11, 2.0**-25)}
+
+
+def rounding(size, storage):
+    """What a number of this size is off once stored; in float32 the bounds of kernels count it themselves."""
+    unit, least = ROUNDING[storage]
+    return unit * size + least
+
+
 def zero(x):
     return 0.0 if x is None else np.abs(x)
+
+
+def in_storage(bound, want, reals, storage):
+    """The bounds, with one rounding more of the outputs that are stored in 16 bits."""
+    return {
+        name: off + rounding(np.abs(want[name]) + off, storage) if name in reals else off for name, off in bound.items()
+    }
 
 
 def linear_forward(a, want):
@@ -23,12 +41,17 @@ def linear_forward(a, want):
     return {"y": U * (a["x"].shape[1] + 3) * size}
 
 
+def lm_logits(a, want):
+    return linear_forward({**a, "residual": None}, want)
+
+
 def linear_activation_forward(a, want):
     """Of the activated: what y may be off, at most 1.13 times as steep, and what the activation adds."""
     off = linear_forward({**a, "residual": None}, want)["y"]
     x, y = {"x": want["y"]}, {"y": want["activated"]}
     own = {"relu": exact, "gelu": gelu_forward, "gelu_tanh": gelu_tanh_forward}[a["activation"]](x, y)["y"]
-    return {"y": off, "activated": 1.13 * off + own}
+    off_y = off + rounding(np.abs(want["y"]), a["storage"])  # y may be stored first
+    return {"y": off, "activated": 1.13 * off_y + own}
 
 
 def linear_backward(a, want):
@@ -46,7 +69,7 @@ def matmul(a, want):
 
 def lm_loss(a, want):
     x, weight = np.abs(a["x"]), np.abs(a["weight"])
-    logits = lm_logits(a["x"], a["weight"], a["bias"])
+    logits = logits_of(a["x"], a["weight"], a["bias"])
     counted = a["targets"] >= 0
     off = U * (x.shape[1] + 3) * (x @ weight.T + zero(a["bias"])).max(1)  # of a logit
     span = logits.max(1) - logits.min(1)
@@ -57,7 +80,8 @@ def lm_loss(a, want):
         d = np.abs(lm_d_logits(a["x"], a["weight"], a["bias"], a["targets"]))
         p = np.where(counted[:, None], np.minimum(d, 1.0) + (d > 0) * U, 0.0)
         p[np.arange(len(x)), np.maximum(a["targets"], 0)] += counted  # p and 1 are rounded before they meet
-        off_d = p * (share[:, None] + U)
+        d *= a["loss_scale"]
+        off_d = a["loss_scale"] * p * (share[:, None] + U) + counted[:, None] * rounding(d, a["storage"])
         bound["dx"] = off_d @ weight + U * (weight.shape[0] + 1) * d @ weight
         bound["dweight"] = off_d.T @ x + U * (len(x) + 2) * (d.T @ x + np.abs(a["dweight"]))
         if "dbias" in want:
@@ -198,9 +222,12 @@ def attention_backward(a, want):
         p = np.exp(s - a["lse"][rows, h][:, None])
         size = dout[rows, h] @ np.abs(v[rows, g]).T + (dout[rows, h] * np.abs(a["out"][rows, h])).sum(1)[:, None]
         ds, length = scale * p * size, U * (len(s) * group + n + 8)
+        # dk and dv are stored once for every head and group of queries that a key has, each time rounded
+        parts = group * -(-len(s) // 288) - 1
+        again = parts * (rounding(1.0, a["storage"]) - rounding(0.0, a["storage"]))
         bound["dq"][rows, h] = ds @ np.abs(k[rows, g]) * (one + length)
-        bound["dk"][rows, g] += ds.T @ np.abs(q[rows, h]) * (one + length)
-        bound["dv"][rows, g] += p.T @ dout[rows, h] * (one + length)
+        bound["dk"][rows, g] += ds.T @ np.abs(q[rows, h]) * (one + length + again)
+        bound["dv"][rows, g] += p.T @ dout[rows, h] * (one + length + again)
     return bound
 
 
@@ -230,15 +257,30 @@ def squared_norm(a, want):
     return {"return": U * (256 / 4 + 4) * want["return"]}  # at most 64 squares a lane, then the lanes
 
 
+def cast_from_float(a, want):
+    return {"y": 0.0}
+
+
+def cast_to_float(a, want):
+    return {"y": 0.0}
+
+
 def adamw(a, want):
     g = np.abs(a["grad"] * a["grad_scale"])
     m = 4 * U * (a["beta1"] * np.abs(a["m"]) + (1 - a["beta1"]) * g)
     v = 6 * U * want["v"]
     down = np.sqrt(want["v"] / a["correction2"]) + a["eps"]
     step = a["lr"] / a["correction1"] / down
-    return {
+    bound = {
         "weight": step * (m + 12 * U * np.abs(want["m"])) + U * 4 * np.abs(a["weight"]),
         "grad": 0.0,
         "m": m,
         "v": v,
     }
+    return bound | ({"copy": bound["weight"][: a["n_decayed"]]} if "copy" in want else {})
+
+
+def adamw_bf16(a, want):
+    """Up or down: each moment is off by less than the distance of two bfloat16."""
+    bound = adamw(a, want)
+    return bound | {name: bound[name] + 2.0**-7 * np.abs(want[name]) + 2.0**-133 for name in "mv"}

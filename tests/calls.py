@@ -2,7 +2,7 @@
 
 import numpy as np
 import oracles
-from guarded import Call
+from guarded import Call, stored
 
 from rgz import _kernels
 
@@ -26,6 +26,12 @@ def linear_forward(rng, rows, n_in, n_out, bias=True, residual=True):
     )
 
 
+def lm_logits(rng, rows, n_in, n_out, bias=True):
+    call = linear_forward(rng, rows, n_in, n_out, bias, residual=False)
+    del call.arguments["residual"]
+    return call
+
+
 def linear_activation_forward(rng, rows, n_in, n_out, activation, bias=True):
     call = linear_forward(rng, rows, n_in, n_out, bias, residual=False)
     del call.arguments["residual"]
@@ -46,7 +52,7 @@ def matmul(rng, m, k, n):
     return Call({"a": floats(rng, m, k), "b": floats(rng, k, n)}, writes={"c": (m, n)})
 
 
-def lm_loss(rng, rows, channels, vocab, slice_rows, gradient=True, bias=True):
+def lm_loss(rng, rows, channels, vocab, slice_rows, gradient=True, bias=True, loss_scale=1.0):
     targets = rng.integers(0, vocab, rows).astype(np.int32)
     targets[1::3] = -100
     call = Call(
@@ -55,6 +61,7 @@ def lm_loss(rng, rows, channels, vocab, slice_rows, gradient=True, bias=True):
             "weight": floats(rng, vocab, channels),
             "bias": floats(rng, vocab) if bias else None,
             "targets": targets,
+            "loss_scale": loss_scale,
         },
         writes={"losses": (rows,)},
         scratch={"logits": lambda n_threads: (slice_rows, vocab)},
@@ -215,8 +222,28 @@ def squared_norm(rng, n):
     return Call({"x": floats(rng, n)}, scratch=scratch, scratch_type=np.float64)
 
 
-def adamw(rng, n, n_decayed):
+def cast_from_float(rng, n):
+    return Call({"x": floats(rng, n)}, writes={"y": (n,)})
+
+
+def cast_to_float(rng, n):
+    return Call({"x": floats(rng, n)}, writes={"y": (n,)})
+
+
+def adamw_bf16(rng, n, n_decayed, copy=False):
+    call = adamw(rng, n, n_decayed, copy)
+    call.updates |= {name: stored(call.updates[name], "bfloat16") for name in "mv"}
+    call.arguments |= {"seed": 2**63 + 1, "stream": 3}
+    return call
+
+
+def adamw(rng, n, n_decayed, copy=False):
     updates = {name: floats(rng, n) for name in ("weight", "grad", "m")} | {"v": floats(rng, n) ** 2}
     settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}
     settings |= {"correction1": 0.271, "correction2": 0.142625, "grad_scale": 0.25}
-    return Call({"n_decayed": n_decayed, **settings}, updates=updates)
+    call = Call({"n_decayed": n_decayed, **settings}, updates=updates)
+    if copy:
+        call.writes["copy"] = (n_decayed,)
+    else:
+        call.arguments["copy"] = None
+    return call

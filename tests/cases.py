@@ -9,7 +9,7 @@ import bounds
 import calls
 import numpy as np
 import oracles
-from guarded import Call
+from guarded import REALS, Call
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.kernel}-{self.variant}" if self.variant else self.kernel
+
+    def allowed(self, arguments, want, storage="float32"):
+        """How far each output may be from what is wanted, with the kernel's reals in this storage."""
+        bound = self.bound(arguments | {"storage": storage}, want)
+        return bounds.in_storage(bound, want, REALS[self.kernel], storage)
 
 
 LANES = (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65)  # around every lane count and block size
@@ -52,9 +57,9 @@ CACHES = tuple(((n, 1, 66), 4, 2, 17, 67) for n in LANES) + tuple(((5, 9), 3, 3,
 CASES: list[Case] = []
 
 
-def add(kernel, make, sizes, large, variant="", bound=None, blas=False, **forms):
+def add(kernel, make, sizes, large, variant="", bound=None, blas=False, oracle=None, **forms):
     """One case of the kernel; `forms` are further arguments of `make`, such as whether there is a bias."""
-    bound, oracle = bound or getattr(bounds, kernel), getattr(oracles, kernel)
+    bound, oracle = bound or getattr(bounds, kernel), oracle or getattr(oracles, kernel)
     CASES.append(Case(kernel, partial(make, **forms), sizes, large, oracle, bound, variant, blas))
 
 
@@ -62,6 +67,8 @@ add("matmul", calls.matmul, PRODUCTS, WIDE, blas=True)
 add("linear_forward", calls.linear_forward, PRODUCTS, WIDE, blas=True)
 add("linear_forward", calls.linear_forward, PRODUCTS, WIDE, "no_bias", blas=True, bias=False)
 add("linear_forward", calls.linear_forward, PRODUCTS, WIDE, "plain", blas=True, bias=False, residual=False)
+add("lm_logits", calls.lm_logits, PRODUCTS, WIDE, blas=True)
+add("lm_logits", calls.lm_logits, PRODUCTS, WIDE, "no_bias", blas=True, bias=False)
 for activation in ("relu", "gelu", "gelu_tanh"):
     add("linear_activation_forward", calls.linear_activation_forward, PRODUCTS, WIDE, activation, blas=True,
         activation=activation)  # fmt: skip
@@ -70,6 +77,7 @@ add("linear_activation_forward", calls.linear_activation_forward, PRODUCTS, WIDE
 add("linear_backward", calls.linear_backward, PRODUCTS, WIDE, blas=True)
 add("lm_loss", calls.lm_loss, LOSSES, WIDE_LOSSES, blas=True)
 add("lm_loss", calls.lm_loss, LOSSES, WIDE_LOSSES, "no_bias", blas=True, bias=False)
+add("lm_loss", calls.lm_loss, LOSSES, WIDE_LOSSES, "scaled", blas=True, loss_scale=64.0)
 add("lm_loss", calls.lm_loss, LOSSES, WIDE_LOSSES, "losses_only", blas=True, gradient=False)
 for norm, center in (("layernorm", True), ("rmsnorm", False)):
     make, backward = calls.norm_forward, f"{norm}_backward"
@@ -103,5 +111,10 @@ add("dropout_forward", calls.dropout_forward, TABLE, ((70, 129),), "no_residual"
 add("dropout_backward", calls.dropout_backward, TABLE, ((70, 129),))
 add("squared_norm", calls.squared_norm, VECTORS, ((10**6,),))
 add("adamw", calls.adamw, UPDATES, ((50000, 12345), (4096 * 3, 4096)))
+add("adamw", calls.adamw, UPDATES, ((50000, 12345),), "copy", oracle=oracles.adamw_with_copy, copy=True)
+add("adamw_bf16", calls.adamw_bf16, UPDATES, ((50000, 12345), (4096 * 3, 4096)))
+add("adamw_bf16", calls.adamw_bf16, UPDATES, ((50000, 12345),), "copy", oracle=oracles.adamw_bf16_with_copy, copy=True)
+add("cast_from_float", calls.cast_from_float, VECTORS, ((10**6,),))
+add("cast_to_float", calls.cast_to_float, VECTORS, ((10**6,),))
 
 ONE_EACH = list({case.kernel: case for case in reversed(CASES)}.values())  # the first of every kernel

@@ -1,15 +1,26 @@
 """Calling a kernel so that what it must not do shows: outputs stand between guard words and start as NaN."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from rgz import _kernels
 
 GUARD = 64  # elements on either side of every output, and between the rows of a strided one
 PATTERN = 0xA5  # of every guard byte
+BFLOAT16_NAN = 0x7FC0
+
+# Kernel: its arguments in the storage of activations, as THE list of kernels says.
+_LIST = (Path(__file__).parent.parent / "csrc/kernels.def").read_text()
+REALS = {
+    kernel: set(re.findall(r"rgz_real \*(\w+)", arguments))
+    for kernel, arguments in re.findall(r"RGZ_KERNEL\((\w+),\s*\(([^)]*)\)", _LIST)
+}
 
 
 @dataclass
@@ -21,6 +32,36 @@ class Call:
     updates: dict[str, np.ndarray] = field(default_factory=dict)  # first values of what it ADDS to or changes
     scratch: dict[str, Callable[[int], tuple[int, ...]]] = field(default_factory=dict)  # shape from n_threads
     scratch_type: type = np.float32
+    storage: str = "float32"  # of the kernel's reals; arguments and updates are stored in it, writes and results not
+
+
+# Storage: its type in NumPy, which has no bfloat16, and the type to read that as.
+TYPES = {
+    "float32": (np.float32, np.float32),
+    "bfloat16": (np.uint16, ml_dtypes.bfloat16),
+    "float16": (np.float16, np.float16),
+}
+
+
+def stored(values: np.ndarray, storage: str) -> np.ndarray:
+    """float32 rounded to the storage."""
+    array, scalar = TYPES[storage]
+    return values.astype(scalar).view(array)
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """What is stored, as float32."""
+    return (array.view(ml_dtypes.bfloat16) if array.dtype == np.uint16 else array).astype(np.float32)
+
+
+def in_storage(kernel: str, call: Call, storage: str) -> Call:
+    """The same call with the kernel's reals in `storage`."""
+    call.storage = storage
+    for values in (call.arguments, call.updates):
+        for name in REALS[kernel] & values.keys():
+            if values[name] is not None:
+                values[name] = stored(values[name], storage)
+    return call
 
 
 class Guarded:
@@ -44,11 +85,13 @@ class Guarded:
 
 def run(kernel: str, call: Call, n_threads: int = 1) -> dict[str, np.ndarray]:
     """The outputs of the kernel, after checking that it wrote into nothing else."""
-    outputs = {
-        name: Guarded(shape, np.nan, extra=2 if len(shape) == 3 and name != "out" else 0)
-        for name, shape in call.writes.items()
-    }
-    outputs |= {name: Guarded(first.shape, first, extra=first.ndim // 3) for name, first in call.updates.items()}
+    outputs = {}
+    for name, shape in call.writes.items():
+        dtype = TYPES[call.storage][0] if name in REALS[kernel] else np.float32
+        extra = 2 if len(shape) == 3 and name != "out" else 0
+        outputs[name] = Guarded(shape, BFLOAT16_NAN if dtype == np.uint16 else np.nan, dtype, extra)
+    for name, first in call.updates.items():
+        outputs[name] = Guarded(first.shape, first, first.dtype, extra=first.ndim // 3)
     scratch = {name: Guarded(shape(n_threads), np.nan, call.scratch_type) for name, shape in call.scratch.items()}
     before = {name: a.tobytes() for name, a in call.arguments.items() if isinstance(a, np.ndarray)}
     arrays = {name: g.array for name, g in (outputs | scratch).items()}
@@ -57,7 +100,7 @@ def run(kernel: str, call: Call, n_threads: int = 1) -> dict[str, np.ndarray]:
         guarded.check(f"{kernel}: {name}")
     for name, content in before.items():
         assert call.arguments[name].tobytes() == content, f"{kernel}: changed its input {name}"
-    values = {name: g.array.copy() for name, g in outputs.items()}
+    values = {name: widened(np.ascontiguousarray(g.array)) for name, g in outputs.items()}
     return values if result is None else values | {"return": np.array([result])}
 
 
@@ -66,7 +109,8 @@ def in_float64(call: Call) -> dict[str, Any]:
 
     def widen(value: Any) -> Any:
         if isinstance(value, np.ndarray):
-            return value.astype(np.float64) if value.dtype == np.float32 else value
+            real = value.dtype in (np.float32, np.float16, np.uint16)
+            return widened(np.ascontiguousarray(value)).astype(np.float64) if real else value
         return float(np.float32(value)) if isinstance(value, float) else value
 
     return {name: widen(value) for name, value in (call.arguments | call.updates).items()}

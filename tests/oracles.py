@@ -35,12 +35,16 @@ def matmul(a, b):
 # --- output layer and loss ----------------------------------------------------------------------------------
 
 
-def lm_logits(x, weight, bias):
+def logits_of(x, weight, bias):
     return x @ weight.T + (0.0 if bias is None else bias)
 
 
+def lm_logits(x, weight, bias):
+    return {"y": logits_of(x, weight, bias)}
+
+
 def lm_losses(x, weight, bias, targets):
-    logits = lm_logits(x, weight, bias)
+    logits = logits_of(x, weight, bias)
     top = logits.max(1)
     lse = top + np.log(np.exp(logits - top[:, None]).sum(1))
     at_target = logits[np.arange(len(targets)), np.maximum(targets, 0)]
@@ -48,16 +52,16 @@ def lm_losses(x, weight, bias, targets):
 
 
 def lm_d_logits(x, weight, bias, targets):
-    logits = lm_logits(x, weight, bias)
+    logits = logits_of(x, weight, bias)
     p = np.exp(logits - logits.max(1)[:, None])
     p /= p.sum(1)[:, None]
     p[np.arange(len(targets)), np.maximum(targets, 0)] -= 1.0
     return np.where(targets[:, None] < 0, 0.0, p)
 
 
-def lm_loss(x, weight, bias, targets, dweight=None, dbias=None, dx=None):
+def lm_loss(x, weight, bias, targets, dweight=None, dbias=None, dx=None, loss_scale=1.0):
     """Without dweight losses only. dx is what the kernel takes as a sign of that; it has no value yet."""
-    d = lm_d_logits(x, weight, bias, targets)
+    d = loss_scale * lm_d_logits(x, weight, bias, targets)
     out = lm_losses(x, weight, bias, targets)
     if dweight is not None:
         out |= {"dx": d @ weight, "dweight": dweight + d.T @ x}
@@ -261,9 +265,32 @@ def squared_norm(x):
     return {"return": np.array([math.fsum(x * x)])}
 
 
-def adamw(weight, grad, m, v, n_decayed, lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale):
+def cast_from_float(x):
+    return {"y": x}
+
+
+def cast_to_float(x):
+    return {"y": x}
+
+
+def adamw(
+    weight, grad, m, v, n_decayed, lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale, copy=None
+):
     g = grad * grad_scale
     m, v = beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * g * g
     keep = np.where(np.arange(len(weight)) < n_decayed, 1.0 - lr * weight_decay, 1.0)
     weight = keep * weight - lr * (m / correction1) / (np.sqrt(v / correction2) + eps)
     return {"weight": weight, "grad": np.zeros_like(grad), "m": m, "v": v}
+
+
+def adamw_with_copy(**arguments):
+    out = adamw(**arguments)
+    return out | {"copy": out["weight"][: arguments["n_decayed"]]}
+
+
+def adamw_bf16(seed, stream, **arguments):
+    return adamw(**arguments)
+
+
+def adamw_bf16_with_copy(seed, stream, **arguments):
+    return adamw_with_copy(**arguments)

@@ -6,7 +6,7 @@
  *              0.5 x (1 + tanh u), without the cancellation for negative x (GPT-2's "gelu_new")
  *   swiglu     y[r,c] = g s(g) u, with g = x[r,c], u = x[r, cols + c]   (Shazeer 2020, arXiv:2002.05202, eq. 6)
  *
- * Shapes: x, y, dy, dx of n floats; for swiglu y, dy (rows, cols) and x, dx (rows, 2 cols).
+ * Shapes: x, y, dy, dx of n; for swiglu y, dy (rows, cols) and x, dx (rows, 2 cols).
  * WRITES y, dx. y may be x; dx may be dy or x (swiglu: dx may be x).
  * Threads: fixed chunks; every element on its own, so bits cannot depend on them.
  */
@@ -23,58 +23,59 @@
         }
 // clang-format on
 
-void RGZ_FN(relu_forward)(float *y, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_relu(vf_load_n(x + i, live)), live);)
+void RGZ_FN(relu_forward)(rgz_real *y, const rgz_real *x, rgz_int n, int n_threads) {
+    RGZ_ELEMENTWISE(n, vr_store_n(y + i, vf_relu(vr_load_n(x + i, live)), live);)
 }
 
-void RGZ_FN(relu_backward)(float *dx, const float *dy, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf g = vf_if_less(vf_zero(), vf_load_n(x + i, live), vf_load_n(dy + i, live), vf_zero());
-                    vf_store_n(dx + i, g, live);)
+void RGZ_FN(relu_backward)(rgz_real *dx, const rgz_real *dy, const rgz_real *x, rgz_int n, int n_threads) {
+    RGZ_ELEMENTWISE(n, vf g = vf_if_less(vf_zero(), vr_load_n(x + i, live), vr_load_n(dy + i, live), vf_zero());
+                    vr_store_n(dx + i, g, live);)
 }
 
-void RGZ_FN(gelu_forward)(float *y, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_gelu(vf_load_n(x + i, live)), live);)
+void RGZ_FN(gelu_forward)(rgz_real *y, const rgz_real *x, rgz_int n, int n_threads) {
+    RGZ_ELEMENTWISE(n, vr_store_n(y + i, vf_gelu(vr_load_n(x + i, live)), live);)
 }
 
-void RGZ_FN(gelu_backward)(float *dx, const float *dy, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf v = vf_load_n(x + i, live), cdf, density; vf_normal(v, &cdf, &density);
-                    vf_store_n(dx + i, vf_mul(vf_load_n(dy + i, live), vf_fma(v, density, cdf)), live);)
+void RGZ_FN(gelu_backward)(rgz_real *dx, const rgz_real *dy, const rgz_real *x, rgz_int n, int n_threads) {
+    RGZ_ELEMENTWISE(n, vf v = vr_load_n(x + i, live), cdf, density; vf_normal(v, &cdf, &density);
+                    vr_store_n(dx + i, vf_mul(vr_load_n(dy + i, live), vf_fma(v, density, cdf)), live);)
 }
 
 /* The derivative of 2u: 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2) */
 RGZ_INLINE vf gelu_tanh_slope(vf x) { return vf_fma(vf_mul(x, x), vf_set1(0.214064449f), vf_set1(1.59576912f)); }
 
-void RGZ_FN(gelu_tanh_forward)(float *y, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf_store_n(y + i, vf_gelu_tanh(vf_load_n(x + i, live)), live);)
+void RGZ_FN(gelu_tanh_forward)(rgz_real *y, const rgz_real *x, rgz_int n, int n_threads) {
+    RGZ_ELEMENTWISE(n, vr_store_n(y + i, vf_gelu_tanh(vr_load_n(x + i, live)), live);)
 }
 
-void RGZ_FN(gelu_tanh_backward)(float *dx, const float *dy, const float *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf v = vf_load_n(x + i, live), s = vf_sigmoid(gelu_tanh_argument(v));
+void RGZ_FN(gelu_tanh_backward)(rgz_real *dx, const rgz_real *dy, const rgz_real *x, rgz_int n, int n_threads) {
+    RGZ_ELEMENTWISE(n, vf v = vr_load_n(x + i, live), s = vf_sigmoid(gelu_tanh_argument(v));
                     vf ds = vf_mul(vf_mul(s, vf_sub(vf_set1(1.0f), s)), gelu_tanh_slope(v));
-                    vf_store_n(dx + i, vf_mul(vf_load_n(dy + i, live), vf_fma(v, ds, s)), live);)
+                    vr_store_n(dx + i, vf_mul(vr_load_n(dy + i, live), vf_fma(v, ds, s)), live);)
 }
 
-void RGZ_FN(swiglu_forward)(float *y, const float *x, rgz_int rows, rgz_int cols, int n_threads) {
+void RGZ_FN(swiglu_forward)(rgz_real *y, const rgz_real *x, rgz_int rows, rgz_int cols, int n_threads) {
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * cols > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
-        const float *gate = x + r * 2 * cols, *up = gate + cols;
+        const rgz_real *gate = x + r * 2 * cols, *up = gate + cols;
         RGZ_FOR_VECTORS (c, live, cols) {
-            vf g = vf_load_n(gate + c, live);
-            vf_store_n(y + r * cols + c, vf_mul(vf_mul(g, vf_sigmoid(g)), vf_load_n(up + c, live)), live);
+            vf g = vr_load_n(gate + c, live);
+            vr_store_n(y + r * cols + c, vf_mul(vf_mul(g, vf_sigmoid(g)), vr_load_n(up + c, live)), live);
         }
     }
 }
 
-void RGZ_FN(swiglu_backward)(float *dx, const float *dy, const float *x, rgz_int rows, rgz_int cols, int n_threads) {
+void RGZ_FN(swiglu_backward)(rgz_real *dx, const rgz_real *dy, const rgz_real *x, rgz_int rows, rgz_int cols,
+                             int n_threads) {
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * cols > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
-        const float *gate = x + r * 2 * cols, *up = gate + cols;
+        const rgz_real *gate = x + r * 2 * cols, *up = gate + cols;
         RGZ_FOR_VECTORS (c, live, cols) {
-            vf g = vf_load_n(gate + c, live), u = vf_load_n(up + c, live), d = vf_load_n(dy + r * cols + c, live);
+            vf g = vr_load_n(gate + c, live), u = vr_load_n(up + c, live), d = vr_load_n(dy + r * cols + c, live);
             vf s = vf_sigmoid(g), silu = vf_mul(g, s);
             vf dsilu = vf_fma(silu, vf_sub(vf_set1(1.0f), s), s); /* s + g s (1 - s) */
-            vf_store_n(dx + r * 2 * cols + c, vf_mul(vf_mul(d, u), dsilu), live);
-            vf_store_n(dx + r * 2 * cols + cols + c, vf_mul(d, silu), live);
+            vr_store_n(dx + r * 2 * cols + c, vf_mul(vf_mul(d, u), dsilu), live);
+            vr_store_n(dx + r * 2 * cols + cols + c, vf_mul(d, silu), live);
         }
     }
 }

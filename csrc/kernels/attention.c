@@ -6,7 +6,7 @@
  *
  * Shapes: N rows hold all sequences end to end, sequence s is rows cu_seqlens[s] .. cu_seqlens[s+1] - 1 and sees only
  * itself. q, dq (N, heads, head_size); k, v, dk, dv (N, kv_heads, head_size); out, dout (N, heads, head_size); lse
- * (N, heads). The *_stride is floats from one row of N to the next, so q, k, v may be parts of one qkv matrix; dout
+ * (N, heads). The *_stride is elements from one row of N to the next, so q, k, v may be parts of one qkv matrix; dout
  * has out's stride. Query head h reads key head h / (heads / kv_heads). scratch for each thread:
  * rgz_attention_scratch_floats(head_size). Forward WRITES out and lse, backward WRITES dq, dk, dv; no T x T matrix exists.
  *
@@ -14,7 +14,7 @@
  * softmax run down the block, lane by lane, and no step needs a sum across lanes. Above the diagonal nothing is
  * computed beyond the edge of a register tile.
  * Rows of one head lie a whole model's width apart, mostly a power of two, so that few of them fit in a cache at once:
- * blocks are copied together first. Three blocks of queries at a time (a group) share a copy of each block of keys.
+ * blocks are copied together first, as float32 whatever the storage: all that follows is the same for every storage. Three blocks of queries at a time (a group) share a copy of each block of keys.
  * Threads: forward by (sequence, head, group), backward by (sequence, kv head), each in fixed order.
  * Sources: Dao et al. 2022, arXiv:2205.14135, algorithms 1 and 4; Dao 2023, arXiv:2307.08691.
  */
@@ -35,19 +35,19 @@ RGZ_INLINE rgz_int padded(rgz_int n) { return rgz_blocks(n, VLEN) * VLEN; } /* B
 RGZ_INLINE rgz_int first_query(block_shape b, rgz_int j) { return rgz_min(rgz_max(0, j - b.diagonal), b.queries); }
 RGZ_INLINE rgz_int first_lane(block_shape b, rgz_int j) { return first_query(b, j) / VLEN * VLEN; }
 
-/* t (head_size, BLOCK) = transpose of n rows, zero past them up to a whole vector. */
-static void transpose_rows(float *t, const float *rows, rgz_int stride, rgz_int n, rgz_int head_size) {
-    transpose(t, BLOCK, rows, stride, n, head_size);
+/* t (head_size, BLOCK) = transpose of rows (n, head_size), zero past them up to a whole vector. */
+static void transpose_rows(float *t, const float *rows, rgz_int n, rgz_int head_size) {
+    transpose(t, BLOCK, rows, head_size, n, head_size);
     for (rgz_int d = 0; d < head_size; d++)
         for (rgz_int i = n; i < padded(n); i++) t[d * BLOCK + i] = 0.0f;
 }
 
 /* to (n, head_size) = n rows, end to end */
-RGZ_INLINE void gather_rows(float *RGZ_RESTRICT to, const float *RGZ_RESTRICT rows, rgz_int stride, rgz_int n,
+RGZ_INLINE void gather_rows(float *RGZ_RESTRICT to, const rgz_real *RGZ_RESTRICT rows, rgz_int stride, rgz_int n,
                             rgz_int head_size) {
     for (rgz_int r = 0; r < n; r++)
         RGZ_FOR_VECTORS (d, live, head_size) {
-            vf_store_n(to + r * head_size + d, vf_load_n(rows + r * stride + d, live), live);
+            vf_store_n(to + r * head_size + d, vr_load_n(rows + r * stride + d, live), live);
         }
 }
 
@@ -128,10 +128,10 @@ RGZ_INLINE void rescale_rows(float *sum, const float *rescale, rgz_int queries, 
 }
 
 /* Queries [first, first + count) of one head of one sequence. */
-static void forward_group(float *out, float *lse, const float *q, const float *k, const float *v, float *scratch,
-                          rgz_int first, rgz_int count, rgz_int length, rgz_int out_stride, rgz_int lse_stride,
-                          rgz_int q_stride, rgz_int k_stride, rgz_int v_stride, rgz_int head_size, float scale,
-                          int causal) {
+static void forward_group(rgz_real *out, float *lse, const rgz_real *q, const rgz_real *k, const rgz_real *v,
+                          float *scratch, rgz_int first, rgz_int count, rgz_int length, rgz_int out_stride,
+                          rgz_int lse_stride, rgz_int q_stride, rgz_int k_stride, rgz_int v_stride, rgz_int head_size,
+                          float scale, int causal) {
     const rgz_int area = head_size * BLOCK, blocks = rgz_blocks(count, BLOCK);
     float *keys = scratch, *values = keys + area, *s = values + area, *rescale = s + BLOCK * BLOCK;
     query_state states[GROUP];
@@ -143,7 +143,8 @@ static void forward_group(float *out, float *lse, const float *q, const float *k
         state->total = state->top + BLOCK;
         state->first = first + g * BLOCK;
         state->queries = rgz_min(BLOCK, count - g * BLOCK);
-        transpose_rows(state->qt, q + g * BLOCK * q_stride, q_stride, state->queries, head_size);
+        gather_rows(keys, q + g * BLOCK * q_stride, q_stride, state->queries, head_size);
+        transpose_rows(state->qt, keys, state->queries, head_size);
         for (rgz_int i = 0; i < area; i += VLEN)
             vf_store(state->qt + i, vf_mul(vf_load(state->qt + i), vf_set1(scale)));
         for (rgz_int i = 0; i < BLOCK; i++) {
@@ -172,14 +173,14 @@ static void forward_group(float *out, float *lse, const float *q, const float *k
             const vf share = vf_set1(1.0f / states[g].total[i]);
             const rgz_int row = g * BLOCK + i;
             RGZ_FOR_VECTORS (d, live, head_size) {
-                vf_store_n(out + row * out_stride + d,
+                vr_store_n(out + row * out_stride + d,
                            vf_mul(vf_load_n(states[g].sum + i * head_size + d, live), share), live);
             }
             lse[row * lse_stride] = states[g].top[i] + logf(states[g].total[i]);
         }
 }
 
-void RGZ_FN(attention_forward)(float *out, float *lse, const float *q, const float *k, const float *v,
+void RGZ_FN(attention_forward)(rgz_real *out, float *lse, const rgz_real *q, const rgz_real *k, const rgz_real *v,
                                const int32_t *cu_seqlens, float *scratch, rgz_int sequences, rgz_int out_stride,
                                rgz_int q_stride, rgz_int k_stride, rgz_int v_stride, rgz_int heads, rgz_int kv_heads,
                                rgz_int head_size, float scale, int causal, int n_threads) {
@@ -215,12 +216,12 @@ RGZ_INLINE void softmax_gradient(float *s, float *ds, const float *lse, const fl
         }
 }
 
-RGZ_INLINE void add_rows(float *to, rgz_int stride, const float *rows, rgz_int n, rgz_int head_size, int add) {
+RGZ_INLINE void add_rows(rgz_real *to, rgz_int stride, const float *rows, rgz_int n, rgz_int head_size, int add) {
     for (rgz_int r = 0; r < n; r++)
         RGZ_FOR_VECTORS (d, live, head_size) {
             vf x = vf_load_n(rows + r * head_size + d, live);
-            if (add) x = vf_add(vf_load_n(to + r * stride + d, live), x);
-            vf_store_n(to + r * stride + d, x, live);
+            if (add) x = vf_add(vr_load_n(to + r * stride + d, live), x);
+            vr_store_n(to + r * stride + d, x, live);
         }
 }
 
@@ -231,17 +232,18 @@ typedef struct {
 } query_gradient;
 
 /* One head's block of queries, gathered, and delta. */
-static void gather_queries(query_gradient *b, const float *q, const float *out, const float *dout, const float *lse,
-                           rgz_int q_stride, rgz_int out_stride, rgz_int lse_stride, rgz_int head_size) {
+static void gather_queries(query_gradient *b, const rgz_real *q, const rgz_real *out, const rgz_real *dout,
+                           const float *lse, rgz_int q_stride, rgz_int out_stride, rgz_int lse_stride,
+                           rgz_int head_size) {
     gather_rows(b->q, q, q_stride, b->queries, head_size);
     gather_rows(b->dout, dout, out_stride, b->queries, head_size);
-    transpose_rows(b->qt, b->q, head_size, b->queries, head_size);
-    transpose_rows(b->dout_t, b->dout, head_size, b->queries, head_size);
+    transpose_rows(b->qt, b->q, b->queries, head_size);
+    transpose_rows(b->dout_t, b->dout, b->queries, head_size);
     for (rgz_int i = 0; i < padded(b->queries); i++) {
         vf sum = vf_zero();
         if (i < b->queries)
             RGZ_FOR_VECTORS (d, live, head_size) {
-                sum = vf_fma(vf_load_n(out + i * out_stride + d, live), vf_load_n(b->dout + i * head_size + d, live),
+                sum = vf_fma(vr_load_n(out + i * out_stride + d, live), vf_load_n(b->dout + i * head_size + d, live),
                              sum);
             }
         b->delta[i] = vf_sum(sum);
@@ -249,12 +251,12 @@ static void gather_queries(query_gradient *b, const float *q, const float *out, 
     }
 }
 
-void RGZ_FN(attention_backward)(float *dq, float *dk, float *dv, const float *dout, const float *q, const float *k,
-                                const float *v, const float *out, const float *lse, const int32_t *cu_seqlens,
-                                float *scratch, rgz_int sequences, rgz_int dq_stride, rgz_int dk_stride,
-                                rgz_int dv_stride, rgz_int out_stride, rgz_int q_stride, rgz_int k_stride,
-                                rgz_int v_stride, rgz_int heads, rgz_int kv_heads, rgz_int head_size, float scale,
-                                int causal, int n_threads) {
+void RGZ_FN(attention_backward)(rgz_real *dq, rgz_real *dk, rgz_real *dv, const rgz_real *dout, const rgz_real *q,
+                                const rgz_real *k, const rgz_real *v, const rgz_real *out, const float *lse,
+                                const int32_t *cu_seqlens, float *scratch, rgz_int sequences, rgz_int dq_stride,
+                                rgz_int dk_stride, rgz_int dv_stride, rgz_int out_stride, rgz_int q_stride,
+                                rgz_int k_stride, rgz_int v_stride, rgz_int heads, rgz_int kv_heads, rgz_int head_size,
+                                float scale, int causal, int n_threads) {
     const rgz_int ratio = heads / kv_heads, per_thread = rgz_attention_scratch_floats(head_size);
     const rgz_int area = head_size * BLOCK;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)

@@ -2,13 +2,13 @@
  *
  *   out[b,h] = sum_j softmax_j(scale q[b,h] . k_cache[b,g,j]) v_cache[b,g,j],  j < lengths[b], g = h / (heads/kv_heads)
  *
- * Shapes: q (batch, q_stride), its first heads * head_size floats are read; out (batch, heads, head_size); k_cache,
+ * Shapes: q (batch, q_stride), the first heads * head_size of a row are read; out (batch, heads, head_size); k_cache,
  * v_cache (batch, kv_heads, capacity, head_size); lengths (batch) >= 1; scores is scratch of (batch, heads, capacity).
  * WRITES out. Threads: (sequence, head).
  */
 #include "kernel.h"
 
-void RGZ_FN(attention_decode)(float *out, const float *q, const float *k_cache, const float *v_cache,
+void RGZ_FN(attention_decode)(rgz_real *out, const rgz_real *q, const rgz_real *k_cache, const rgz_real *v_cache,
                               const int32_t *lengths, float *scores, rgz_int batch, rgz_int q_stride, rgz_int capacity,
                               rgz_int heads, rgz_int kv_heads, rgz_int head_size, float scale, int n_threads) {
     const rgz_int group = heads / kv_heads;
@@ -16,12 +16,13 @@ void RGZ_FN(attention_decode)(float *out, const float *q, const float *k_cache, 
     for (rgz_int task = 0; task < batch * heads; task++) {
         const rgz_int b = task / heads, h = task % heads, length = lengths[b];
         const rgz_int cache = (b * kv_heads + h / group) * capacity * head_size;
-        const float *query = q + b * q_stride + h * head_size;
-        float *s = scores + task * capacity, *result = out + task * head_size;
+        const rgz_real *query = q + b * q_stride + h * head_size;
+        float *s = scores + task * capacity;
+        rgz_real *result = out + task * head_size;
         for (rgz_int j = 0; j < length; j++) {
             vf sum = vf_zero();
             RGZ_FOR_VECTORS (d, live, head_size) {
-                sum = vf_fma(vf_load_n(query + d, live), vf_load_n(k_cache + cache + j * head_size + d, live), sum);
+                sum = vf_fma(vr_load_n(query + d, live), vr_load_n(k_cache + cache + j * head_size + d, live), sum);
             }
             s[j] = vf_sum(sum) * scale;
         }
@@ -40,8 +41,8 @@ void RGZ_FN(attention_decode)(float *out, const float *q, const float *k_cache, 
         RGZ_FOR_VECTORS (d, live, head_size) {
             vf sum = vf_zero();
             for (rgz_int j = 0; j < length; j++)
-                sum = vf_fma(vf_set1(s[j] * share), vf_load_n(v_cache + cache + j * head_size + d, live), sum);
-            vf_store_n(result + d, sum, live);
+                sum = vf_fma(vf_set1(s[j] * share), vr_load_n(v_cache + cache + j * head_size + d, live), sum);
+            vr_store_n(result + d, sum, live);
         }
     }
 }

@@ -5,56 +5,36 @@
  * keep is not stored: element i's draw is word i mod 4 of Philox4x32-10 with key `seed` and counter (i / 4, stream),
  * so backward draws it again and no thread count can change it. residual may be NULL; y may be x or residual,
  * dx may be dy. WRITES y, dx.
- * Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.3.
  */
 #include "kernel.h"
-
-static void philox4x32(uint32_t out[4], uint64_t counter, uint64_t stream, uint64_t seed) {
-    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32);
-    uint32_t c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
-        uint32_t n0 = (uint32_t)(b >> 32) ^ c1 ^ k0, n2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
-        c1 = (uint32_t)b;
-        c3 = (uint32_t)a;
-        c0 = n0;
-        c2 = n2;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
-}
+#include "simd/philox.h"
 
 /* The factor of each of the four elements from 4 * quad on: 0 or 1 / (1 - p). */
-RGZ_INLINE void factors(float out[4], rgz_int quad, float p, uint64_t seed, uint64_t stream) {
+RGZ_INLINE vf factors(rgz_int quad, float p, uint64_t seed, uint64_t stream) {
     const uint32_t threshold = (uint32_t)((double)p * 4294967296.0); /* p < 1 */
     const float scale = 1.0f / (1.0f - p);
     uint32_t words[4];
-    philox4x32(words, (uint64_t)quad, stream, seed);
-    for (int j = 0; j < 4; j++) out[j] = words[j] >= threshold ? scale : 0.0f;
+    float f[4];
+    philox4x32(words, 1, (uint64_t)quad, stream, seed);
+    for (int j = 0; j < 4; j++) f[j] = words[j] >= threshold ? scale : 0.0f;
+    return vf_load_n(f, 4);
 }
 
-void RGZ_FN(dropout_forward)(float *y, const float *x, const float *residual, rgz_int n, float p, uint64_t seed,
-                             uint64_t stream, int n_threads) {
+void RGZ_FN(dropout_forward)(rgz_real *y, const rgz_real *x, const rgz_real *residual, rgz_int n, float p,
+                             uint64_t seed, uint64_t stream, int n_threads) {
 #pragma omp parallel for num_threads(n_threads) schedule(static)
     for (rgz_int quad = 0; quad < rgz_blocks(n, 4); quad++) {
-        float f[4];
-        factors(f, quad, p, seed, stream);
-        for (rgz_int i = 4 * quad, j = 0; i < rgz_min(n, 4 * quad + 4); i++, j++)
-            y[i] = f[j] * x[i] + (residual ? residual[i] : 0.0f);
+        const rgz_int i = 4 * quad, live = rgz_min(4, n - i);
+        const vf kept = vf_mul(factors(quad, p, seed, stream), vr_load_n(x + i, live));
+        vr_store_n(y + i, vf_add(kept, residual ? vr_load_n(residual + i, live) : vf_zero()), live);
     }
 }
 
-void RGZ_FN(dropout_backward)(float *dx, const float *dy, rgz_int n, float p, uint64_t seed, uint64_t stream,
+void RGZ_FN(dropout_backward)(rgz_real *dx, const rgz_real *dy, rgz_int n, float p, uint64_t seed, uint64_t stream,
                               int n_threads) {
 #pragma omp parallel for num_threads(n_threads) schedule(static)
     for (rgz_int quad = 0; quad < rgz_blocks(n, 4); quad++) {
-        float f[4];
-        factors(f, quad, p, seed, stream);
-        for (rgz_int i = 4 * quad, j = 0; i < rgz_min(n, 4 * quad + 4); i++, j++) dx[i] = f[j] * dy[i];
+        const rgz_int i = 4 * quad, live = rgz_min(4, n - i);
+        vr_store_n(dx + i, vf_mul(factors(quad, p, seed, stream), vr_load_n(dy + i, live)), live);
     }
 }

@@ -10,21 +10,21 @@
  */
 #include "kernel.h"
 
-void RGZ_FN(embedding_forward)(float *out, const int32_t *tokens, const float *weight, const int32_t *positions,
-                               const float *position_weight, rgz_int rows, rgz_int channels, int n_threads) {
+void RGZ_FN(embedding_forward)(rgz_real *out, const int32_t *tokens, const rgz_real *weight, const int32_t *positions,
+                               const rgz_real *position_weight, rgz_int rows, rgz_int channels, int n_threads) {
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * channels > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
-        const float *from = weight + tokens[r] * channels;
-        const float *place = position_weight ? position_weight + positions[r] * channels : NULL;
+        const rgz_real *from = weight + tokens[r] * channels;
+        const rgz_real *place = position_weight ? position_weight + positions[r] * channels : NULL;
         RGZ_FOR_VECTORS (c, live, channels) {
-            vf v = vf_load_n(from + c, live);
-            if (place) v = vf_add(v, vf_load_n(place + c, live));
-            vf_store_n(out + r * channels + c, v, live);
+            vf v = vr_load_n(from + c, live);
+            if (place) v = vf_add(v, vr_load_n(place + c, live));
+            vr_store_n(out + r * channels + c, v, live);
         }
     }
 }
 
-void RGZ_FN(embedding_backward)(float *dweight, const int32_t *indices, const float *dout, rgz_int rows,
+void RGZ_FN(embedding_backward)(float *dweight, const int32_t *indices, const rgz_real *dout, rgz_int rows,
                                 rgz_int channels, int n_threads) {
     enum { COLUMNS = 64 }; /* four cache lines: wide enough to stream, narrow enough to share out */
 #pragma omp parallel for num_threads(n_threads) schedule(static)
@@ -32,9 +32,9 @@ void RGZ_FN(embedding_backward)(float *dweight, const int32_t *indices, const fl
         const rgz_int first = block * COLUMNS, cols = rgz_min(COLUMNS, channels - first);
         for (rgz_int r = 0; r < rows; r++) {
             float *to = dweight + indices[r] * channels + first;
-            const float *from = dout + r * channels + first;
+            const rgz_real *from = dout + r * channels + first;
             RGZ_FOR_VECTORS (c, live, cols) {
-                vf_store_n(to + c, vf_add(vf_load_n(to + c, live), vf_load_n(from + c, live)), live);
+                vf_store_n(to + c, vf_add(vf_load_n(to + c, live), vr_load_n(from + c, live)), live);
             }
         }
     }

@@ -13,48 +13,48 @@
  */
 #include "kernel.h"
 
-void RGZ_FN(layernorm_forward)(float *y, float *mean, float *rstd, const float *x, const float *weight,
+void RGZ_FN(layernorm_forward)(rgz_real *y, float *mean, float *rstd, const rgz_real *x, const float *weight,
                                const float *bias, rgz_int rows, rgz_int cols, float eps, int n_threads) {
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * cols > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
-        const float *row = x + r * cols;
+        const rgz_real *row = x + r * cols;
         vf sum = vf_zero();
         RGZ_FOR_VECTORS (c, live, cols) {
-            sum = vf_add(sum, vf_load_n(row + c, live));
+            sum = vf_add(sum, vr_load_n(row + c, live));
         }
         const float m = vf_sum(sum) / (float)cols;
         const vf center = vf_set1(m);
         vf squares = vf_zero();
         RGZ_FOR_VECTORS (c, live, cols) {
-            vf d = vf_keep_n(vf_sub(vf_load_n(row + c, live), center), vf_zero(), live);
+            vf d = vf_keep_n(vf_sub(vr_load_n(row + c, live), center), vf_zero(), live);
             squares = vf_fma(d, d, squares);
         }
         const float s = 1.0f / sqrtf(vf_sum(squares) / (float)cols + eps);
         const vf scale = vf_set1(s);
         RGZ_FOR_VECTORS (c, live, cols) {
-            vf xhat = vf_mul(vf_sub(vf_load_n(row + c, live), center), scale);
-            vf_store_n(y + r * cols + c, vf_fma(xhat, vf_load_n(weight + c, live), vf_load_n(bias + c, live)), live);
+            vf xhat = vf_mul(vf_sub(vr_load_n(row + c, live), center), scale);
+            vr_store_n(y + r * cols + c, vf_fma(xhat, vf_load_n(weight + c, live), vf_load_n(bias + c, live)), live);
         }
         mean[r] = m;
         rstd[r] = s;
     }
 }
 
-void RGZ_FN(rmsnorm_forward)(float *y, float *rstd, const float *x, const float *weight, rgz_int rows, rgz_int cols,
-                             float eps, int n_threads) {
+void RGZ_FN(rmsnorm_forward)(rgz_real *y, float *rstd, const rgz_real *x, const float *weight, rgz_int rows,
+                             rgz_int cols, float eps, int n_threads) {
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (rows * cols > RGZ_SMALL)
     for (rgz_int r = 0; r < rows; r++) {
-        const float *row = x + r * cols;
+        const rgz_real *row = x + r * cols;
         vf squares = vf_zero();
         RGZ_FOR_VECTORS (c, live, cols) {
-            vf v = vf_load_n(row + c, live);
+            vf v = vr_load_n(row + c, live);
             squares = vf_fma(v, v, squares);
         }
         const float s = 1.0f / sqrtf(vf_sum(squares) / (float)cols + eps);
         const vf scale = vf_set1(s);
         RGZ_FOR_VECTORS (c, live, cols) {
-            vf xhat = vf_mul(vf_load_n(row + c, live), scale);
-            vf_store_n(y + r * cols + c, vf_mul(xhat, vf_load_n(weight + c, live)), live);
+            vf xhat = vf_mul(vr_load_n(row + c, live), scale);
+            vr_store_n(y + r * cols + c, vf_mul(xhat, vf_load_n(weight + c, live)), live);
         }
         rstd[r] = s;
     }
@@ -62,13 +62,13 @@ void RGZ_FN(rmsnorm_forward)(float *y, float *rstd, const float *x, const float 
 
 /* One row of both norms: dx, and the row's share of the parameters' gradients added to dweight and dbias.
  * dbias NULL means RMSNorm. */
-RGZ_INLINE void norm_row_backward(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+RGZ_INLINE void norm_row_backward(rgz_real *dx, float *dweight, float *dbias, const rgz_real *dy, const rgz_real *x,
                                   const float *weight, float mean, float rstd, rgz_int cols, int accumulate) {
     const vf center = vf_set1(mean), scale = vf_set1(rstd);
     vf sum_g = vf_zero(), sum_gx = vf_zero();
     RGZ_FOR_VECTORS (c, live, cols) {
-        vf xhat = vf_mul(vf_sub(vf_load_n(x + c, live), center), scale);
-        vf d = vf_load_n(dy + c, live), g = vf_mul(d, vf_load_n(weight + c, live)); /* 0 past the last column */
+        vf xhat = vf_mul(vf_sub(vr_load_n(x + c, live), center), scale);
+        vf d = vr_load_n(dy + c, live), g = vf_mul(d, vf_load_n(weight + c, live)); /* 0 past the last column */
         sum_g = vf_add(sum_g, g);
         sum_gx = vf_fma(g, xhat, sum_gx);
         vf_store_n(dweight + c, vf_fma(d, xhat, vf_load_n(dweight + c, live)), live);
@@ -77,17 +77,17 @@ RGZ_INLINE void norm_row_backward(float *dx, float *dweight, float *dbias, const
     const vf mean_g = vf_set1(dbias ? vf_sum(sum_g) / (float)cols : 0.0f);
     const vf mean_gx = vf_set1(vf_sum(sum_gx) / (float)cols);
     RGZ_FOR_VECTORS (c, live, cols) {
-        vf xhat = vf_mul(vf_sub(vf_load_n(x + c, live), center), scale);
-        vf g = vf_mul(vf_load_n(dy + c, live), vf_load_n(weight + c, live));
+        vf xhat = vf_mul(vf_sub(vr_load_n(x + c, live), center), scale);
+        vf g = vf_mul(vr_load_n(dy + c, live), vf_load_n(weight + c, live));
         vf d = vf_mul(vf_fnma(xhat, mean_gx, vf_sub(g, mean_g)), scale);
-        vf_store_n(dx + c, accumulate ? vf_add(vf_load_n(dx + c, live), d) : d, live);
+        vr_store_n(dx + c, accumulate ? vf_add(vr_load_n(dx + c, live), d) : d, live);
     }
 }
 
 /* partial holds `width` floats a block; columns [0, cols) of it are summed into dweight, the next into dbias. */
-RGZ_INLINE void norm_backward(float *dx, float *dweight, float *dbias, float *partial, const float *dy, const float *x,
-                              const float *weight, const float *mean, const float *rstd, rgz_int rows, rgz_int cols,
-                              int accumulate, int n_threads) {
+RGZ_INLINE void norm_backward(rgz_real *dx, float *dweight, float *dbias, float *partial, const rgz_real *dy,
+                              const rgz_real *x, const float *weight, const float *mean, const float *rstd,
+                              rgz_int rows, rgz_int cols, int accumulate, int n_threads) {
     const rgz_int blocks = rgz_blocks(rows, RGZ_ROW_BLOCK), width = dbias ? 2 * cols : cols;
 #pragma omp parallel num_threads(n_threads)
     {
@@ -113,13 +113,13 @@ RGZ_INLINE void norm_backward(float *dx, float *dweight, float *dbias, float *pa
     }
 }
 
-void RGZ_FN(layernorm_backward)(float *dx, float *dweight, float *dbias, float *partial, const float *dy,
-                                const float *x, const float *weight, const float *mean, const float *rstd, rgz_int rows,
-                                rgz_int cols, int accumulate, int n_threads) {
+void RGZ_FN(layernorm_backward)(rgz_real *dx, float *dweight, float *dbias, float *partial, const rgz_real *dy,
+                                const rgz_real *x, const float *weight, const float *mean, const float *rstd,
+                                rgz_int rows, rgz_int cols, int accumulate, int n_threads) {
     norm_backward(dx, dweight, dbias, partial, dy, x, weight, mean, rstd, rows, cols, accumulate, n_threads);
 }
 
-void RGZ_FN(rmsnorm_backward)(float *dx, float *dweight, float *partial, const float *dy, const float *x,
+void RGZ_FN(rmsnorm_backward)(rgz_real *dx, float *dweight, float *partial, const rgz_real *dy, const rgz_real *x,
                               const float *weight, const float *rstd, rgz_int rows, rgz_int cols, int accumulate,
                               int n_threads) {
     norm_backward(dx, dweight, NULL, partial, dy, x, weight, NULL, rstd, rows, cols, accumulate, n_threads);

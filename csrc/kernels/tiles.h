@@ -54,7 +54,7 @@ RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads) {
 }
 
 RGZ_INLINE tiling tile(const rgz_product *g, int n_threads) {
-    return rgz_has_sgemm() ? tile_by_shape(g->m, g->n) : tile_by_threads(g, n_threads);
+    return RGZ_STORAGE == RGZ_F32 && rgz_has_sgemm() ? tile_by_shape(g->m, g->n) : tile_by_threads(g, n_threads);
 }
 
 typedef struct {
@@ -74,16 +74,21 @@ RGZ_INLINE tile_place tile_at(const tiling *t, rgz_int index) {
     return p;
 }
 
-/* A tile of c before the borrowed sgemm adds to it. */
-RGZ_INLINE void start_tile(float *c, rgz_int ldc, const float *bias, const float *residual, rgz_int rows,
-                           rgz_int cols) {
-    for (rgz_int r = 0; r < rows; r++)
-        RGZ_FOR_VECTORS (i, live, cols) {
-            vf v = residual ? vf_load_n(residual + r * ldc + i, live) : vf_zero();
-            if (bias) v = vf_add(v, vf_load_n(bias + i, live));
-            vf_store_n(c + r * ldc + i, v, live);
-        }
+#if RGZ_STORAGE == RGZ_F32
+/* A tile by the borrowed sgemm. Adding to what is there costs it no more than the zeroing that it would do itself. */
+static void borrowed_tile(rgz_product *g) {
+    if (g->sums) g->c = g->sums;
+    if (g->bias || g->residual)
+        for (rgz_int r = 0; r < g->m; r++)
+            RGZ_FOR_VECTORS (i, live, g->n) {
+                vf v = g->residual ? vf_load_n(g->residual + r * g->ldc + i, live) : vf_zero();
+                if (g->bias) v = vf_add(v, vf_load_n(g->bias + i, live));
+                vf_store_n(g->c + r * g->ldc + i, v, live);
+            }
+    rgz_borrowed_gemm(g, g->add || g->bias || g->residual);
+    if (g->activation) activate_block(g->activation, g->activated, g->c, g->ldc, g->m, g->n);
 }
+#endif
 
 /* Tile `index` of a product, computed by this thread alone. */
 RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int index) {
@@ -93,25 +98,26 @@ RGZ_INLINE void product_tile(const rgz_product *whole, const tiling *t, rgz_int 
     g.n = at.cols;
     g.a += at.row * (g.a_trans ? 1 : g.lda);
     g.b += at.col * (g.b_trans ? g.ldb : 1);
-    g.c += at.row * g.ldc + at.col;
+    if (g.c) g.c += at.row * g.ldc + at.col;
+    if (g.sums) g.sums += at.row * g.ldc + at.col;
     if (g.bias) g.bias += at.col;
     if (g.residual) g.residual += at.row * g.ldc + at.col;
     if (g.activation) g.activated += at.row * g.ldc + at.col;
-    if (!rgz_has_sgemm()) {
-        own_gemm(&g);
+#if RGZ_STORAGE == RGZ_F32
+    if (rgz_has_sgemm()) {
+        borrowed_tile(&g);
         return;
     }
-    /* Adding to what is there costs sgemm no more than the zeroing that it would do itself. */
-    if (g.bias || g.residual) start_tile(g.c, g.ldc, g.bias, g.residual, g.m, g.n);
-    rgz_borrowed_gemm(&g, g.add || g.bias || g.residual);
-    if (g.activation) activate_block(g.activation, g.activated, g.c, g.ldc, g.m, g.n);
+#endif
+    own_gemm(&g);
 }
 
-/* ADDS the sums over rows of dy (rows, out) to dbias for columns [col, col + cols). */
-RGZ_INLINE void bias_gradient(float *dbias, const float *dy, rgz_int rows, rgz_int out, rgz_int col, rgz_int cols) {
+/* ADDS the sums over rows of dy to dbias for columns [col, col + cols); stride: elements from one row to the next. */
+RGZ_INLINE void bias_gradient(float *dbias, const rgz_real *dy, rgz_int stride, rgz_int rows, rgz_int col,
+                              rgz_int cols) {
     RGZ_FOR_VECTORS (c, live, cols) {
         vf sum = vf_load_n(dbias + col + c, live);
-        for (rgz_int r = 0; r < rows; r++) sum = vf_add(sum, vf_load_n(dy + r * out + col + c, live));
+        for (rgz_int r = 0; r < rows; r++) sum = vf_add(sum, vr_load_n(dy + r * stride + col + c, live));
         vf_store_n(dbias + col + c, sum, live);
     }
 }

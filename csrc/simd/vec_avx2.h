@@ -16,10 +16,22 @@ RGZ_INLINE vf vf_load_n(const float *p, rgz_int n) {
     return n >= VLEN ? vf_load(p) : _mm256_maskload_ps(p, vf_lanes_below(n));
 }
 RGZ_INLINE void vf_store_n(float *p, vf v, rgz_int n) {
-    if (n >= VLEN)
+    if (n >= VLEN) {
         vf_store(p, v);
-    else
-        _mm256_maskstore_ps(p, vf_lanes_below(n), v);
+        return;
+    }
+    __m128 part = _mm256_castps256_ps128(v); /* a masked store is slow on AMD's */
+    if (n & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps(v, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, part);
 }
 RGZ_INLINE vf vf_keep_n(vf v, vf otherwise, rgz_int n) {
     return n >= VLEN ? v : _mm256_blendv_ps(otherwise, v, _mm256_castsi256_ps(vf_lanes_below(n)));
@@ -50,6 +62,65 @@ RGZ_INLINE float vf_max_lane(vf v) {
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
+
+RGZ_INLINE void vf_transpose(vf r[VLEN]) {
+    vf u[VLEN];
+#pragma GCC unroll 4
+    for (int i = 0; i < VLEN; i += 2) { /* pairs of rows, then of pairs, then of halves */
+        u[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        u[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < VLEN; i += 4)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            r[i + 2 * j] = _mm256_shuffle_ps(u[i + j], u[i + j + 2], 0x44);
+            r[i + 2 * j + 1] = _mm256_shuffle_ps(u[i + j], u[i + j + 2], 0xee);
+        }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        u[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        u[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < VLEN; i++) r[i] = u[i];
+}
+
+RGZ_INLINE __m128i half_load_n(const uint16_t *p, rgz_int n) {
+    if (n >= VLEN) return _mm_loadu_si128((const __m128i *)p);
+    uint16_t lanes[VLEN] = {0};
+    for (rgz_int l = 0; l < n; l++) lanes[l] = p[l];
+    return _mm_loadu_si128((const __m128i *)lanes);
+}
+RGZ_INLINE void half_store_n(uint16_t *p, __m128i v, rgz_int n) {
+    if (n >= VLEN) {
+        _mm_storeu_si128((__m128i *)p, v);
+        return;
+    }
+    uint16_t lanes[VLEN];
+    _mm_storeu_si128((__m128i *)lanes, v);
+    for (rgz_int l = 0; l < n; l++) p[l] = lanes[l];
+}
+RGZ_INLINE vf of_bf16(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+RGZ_INLINE __m128i bf16_of(vf v) {
+    const __m256i bits = _mm256_castps_si256(v);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const __m256i nan =
+        _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(INT32_MIN)), _mm256_set1_epi32(0x7fc00000));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    const __m256i halves = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, nan, is_nan), 16);
+    return _mm_packus_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+}
+RGZ_INLINE vf vf_load_bf16(const uint16_t *p) { return of_bf16(_mm_loadu_si128((const __m128i *)p)); }
+RGZ_INLINE vf vf_load_bf16_n(const uint16_t *p, rgz_int n) { return of_bf16(half_load_n(p, n)); }
+RGZ_INLINE void vf_store_bf16(uint16_t *p, vf v) { _mm_storeu_si128((__m128i *)p, bf16_of(v)); }
+RGZ_INLINE void vf_store_bf16_n(uint16_t *p, vf v, rgz_int n) { half_store_n(p, bf16_of(v), n); }
+RGZ_INLINE __m128i f16_of(vf v) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT); }
+RGZ_INLINE vf vf_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+RGZ_INLINE vf vf_load_f16_n(const uint16_t *p, rgz_int n) { return _mm256_cvtph_ps(half_load_n(p, n)); }
+RGZ_INLINE void vf_store_f16(uint16_t *p, vf v) { _mm_storeu_si128((__m128i *)p, f16_of(v)); }
+RGZ_INLINE void vf_store_f16_n(uint16_t *p, vf v, rgz_int n) { half_store_n(p, f16_of(v), n); }
 
 /* 12 accumulators + 2 of b + 1 of a = 15 of 16 registers */
 #define MM_ROWS 6

@@ -52,6 +52,61 @@ RGZ_INLINE float vf_max_lane(vf v) {
     return r;
 }
 
+/* Lane c of vector r becomes lane r of vector c. */
+RGZ_INLINE void vf_transpose(vf r[VLEN]) {
+    RGZ_LANES for (int c = 0; c < l; c++) {
+        const float x = r[l].a[c];
+        r[l].a[c] = r[c].a[l];
+        r[c].a[l] = x;
+    }
+}
+
+/* Storage in 16 bits: each lane rounded to nearest, halves to even, subnormals kept; what is too large becomes inf.
+ * NaN becomes, and stays, a NaN of its sign: in bfloat16 always 0x7fc0; in float16 a quiet one with the upper bits of
+ * its payload. Wider again every value is exact, and a signalling NaN of float16 quiet. */
+RGZ_INLINE uint32_t float_bits(float x) { uint32_t bits; memcpy(&bits, &x, sizeof bits); return bits; }
+RGZ_INLINE float bits_float(uint32_t bits) { float x; memcpy(&x, &bits, sizeof x); return x; }
+
+RGZ_INLINE uint16_t bf16_of(float x) {
+    const uint32_t bits = float_bits(x), rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16 & 0x8000u) | 0x7fc0u : rounded);
+}
+RGZ_INLINE float of_bf16(uint16_t half) { return bits_float((uint32_t)half << 16); }
+
+RGZ_INLINE uint16_t f16_of(float x) {
+    const uint32_t bits = float_bits(x), size = bits & 0x7fffffffu;
+    const uint32_t normal = (size - (112u << 23) + 0xfffu + (size >> 13 & 1u)) >> 13;
+    const uint32_t subnormal = float_bits(bits_float(size) + 0.5f) - 0x3f000000u; /* 0.5 has an ulp of 2^-24 */
+    const uint32_t special = size > 0x7f800000u ? 0x7e00u | (size >> 13 & 0x1ffu) : 0x7c00u;
+    const uint32_t half = size >= 0x47800000u ? special : size < 0x38800000u ? subnormal : normal;
+    return (uint16_t)(bits >> 16 & 0x8000u) | (uint16_t)half;
+}
+RGZ_INLINE float of_f16(uint16_t half) {
+    const uint32_t size = (half & 0x7fffu) << 13, normal = size + (112u << 23);
+    const uint32_t subnormal = float_bits(bits_float(size + (113u << 23)) - bits_float(113u << 23));
+    const uint32_t special = size | 0x7f800000u | (size > 0x0f800000u ? 0x400000u : 0u);
+    const uint32_t bits = size >= 0x0f800000u ? special : size < 0x00800000u ? subnormal : normal;
+    return bits_float(bits | (uint32_t)(half & 0x8000u) << 16);
+}
+
+RGZ_INLINE vf vf_load_bf16(const uint16_t *p) { vf r; RGZ_LANES r.a[l] = of_bf16(p[l]); return r; }
+RGZ_INLINE void vf_store_bf16(uint16_t *p, vf v) { RGZ_LANES p[l] = bf16_of(v.a[l]); }
+RGZ_INLINE vf vf_load_f16(const uint16_t *p) { vf r; RGZ_LANES r.a[l] = of_f16(p[l]); return r; }
+RGZ_INLINE void vf_store_f16(uint16_t *p, vf v) { RGZ_LANES p[l] = f16_of(v.a[l]); }
+
+RGZ_INLINE vf vf_load_bf16_n(const uint16_t *p, rgz_int n) {
+    vf r;
+    RGZ_LANES r.a[l] = l < n ? of_bf16(p[l]) : 0.0f;
+    return r;
+}
+RGZ_INLINE void vf_store_bf16_n(uint16_t *p, vf v, rgz_int n) { RGZ_LANES if (l < n) p[l] = bf16_of(v.a[l]); }
+RGZ_INLINE vf vf_load_f16_n(const uint16_t *p, rgz_int n) {
+    vf r;
+    RGZ_LANES r.a[l] = l < n ? of_f16(p[l]) : 0.0f;
+    return r;
+}
+RGZ_INLINE void vf_store_f16_n(uint16_t *p, vf v, rgz_int n) { RGZ_LANES if (l < n) p[l] = f16_of(v.a[l]); }
+
 // clang-format on
 
 /* Register tile of block_mm.h: rows x vectors of accumulators that stay in registers. */

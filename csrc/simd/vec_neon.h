@@ -51,6 +51,51 @@ RGZ_INLINE float vf_sum(vf v) {
 }
 RGZ_INLINE float vf_max_lane(vf v) { return vmaxvq_f32(v); }
 
+RGZ_INLINE void vf_transpose(vf r[VLEN]) {
+    const float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])),
+                      b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
+    const float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])),
+                      d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
+    r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
+}
+
+RGZ_INLINE uint16x4_t half_load_n(const uint16_t *p, rgz_int n) {
+    if (n >= VLEN) return vld1_u16(p);
+    uint16_t lanes[VLEN] = {0, 0, 0, 0};
+    for (rgz_int l = 0; l < n; l++) lanes[l] = p[l];
+    return vld1_u16(lanes);
+}
+RGZ_INLINE void half_store_n(uint16_t *p, uint16x4_t v, rgz_int n) {
+    if (n >= VLEN) {
+        vst1_u16(p, v);
+        return;
+    }
+    uint16_t lanes[VLEN];
+    vst1_u16(lanes, v);
+    for (rgz_int l = 0; l < n; l++) p[l] = lanes[l];
+}
+RGZ_INLINE vf of_bf16(uint16x4_t v) { return vreinterpretq_f32_u32(vshll_n_u16(v, 16)); }
+RGZ_INLINE uint16x4_t bf16_of(vf v) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(v);
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+    const uint32x4_t nan = vorrq_u32(vandq_u32(bits, vdupq_n_u32(0x80000000u)), vdupq_n_u32(0x7fc00000u));
+    return vshrn_n_u32(vbslq_u32(vceqq_f32(v, v), rounded, nan), 16);
+}
+RGZ_INLINE vf vf_load_bf16(const uint16_t *p) { return of_bf16(vld1_u16(p)); }
+RGZ_INLINE vf vf_load_bf16_n(const uint16_t *p, rgz_int n) { return of_bf16(half_load_n(p, n)); }
+RGZ_INLINE void vf_store_bf16(uint16_t *p, vf v) { vst1_u16(p, bf16_of(v)); }
+RGZ_INLINE void vf_store_bf16_n(uint16_t *p, vf v, rgz_int n) { half_store_n(p, bf16_of(v), n); }
+RGZ_INLINE vf of_f16(uint16x4_t v) { return vcvt_f32_f16(vreinterpret_f16_u16(v)); }
+RGZ_INLINE uint16x4_t f16_of(vf v) { return vreinterpret_u16_f16(vcvt_f16_f32(v)); }
+RGZ_INLINE vf vf_load_f16(const uint16_t *p) { return of_f16(vld1_u16(p)); }
+RGZ_INLINE vf vf_load_f16_n(const uint16_t *p, rgz_int n) { return of_f16(half_load_n(p, n)); }
+RGZ_INLINE void vf_store_f16(uint16_t *p, vf v) { vst1_u16(p, f16_of(v)); }
+RGZ_INLINE void vf_store_f16_n(uint16_t *p, vf v, rgz_int n) { half_store_n(p, f16_of(v), n); }
+
 /* 24 accumulators + 4 of b + 1 of a = 29 of 32 registers */
 #define MM_ROWS 6
 #define MM_VECTORS 4

@@ -12,7 +12,7 @@ import click
 
 from rgz.cli.command import Command, given
 from rgz.cli.console import say
-from rgz.cli.flags import FieldType, count_flag, threads_flag
+from rgz.cli.flags import FieldType, count_flag, threads_flag, weights_flag
 from rgz.cli.runs import load_run, run_argument
 from rgz.cli.sampling import sampling_flags, sampling_values
 from rgz.errors import RgzError
@@ -34,6 +34,7 @@ def build() -> Command:
             count_flag(
                 "--turns", tr("questions it sees at a time, the last included"), shown_default=tr("as in training")
             ),
+            weights_flag(),
             threads_flag(),
             *sampling_flags(),
         ],
@@ -42,11 +43,13 @@ def build() -> Command:
     )
 
 
-def chat(ctx: click.Context, run: str, max_new_tokens: int, turns: int | None, n_threads: int | None, **_: Any) -> None:
+def chat(
+    ctx: click.Context, run: str, max_new_tokens: int, turns: int | None, n_threads: int | None, dtype: str, **_: Any
+) -> None:
     from rgz.generate import ChatSession
 
     settings = sampling_values(given(ctx))
-    loaded = load_run(run)
+    loaded = load_run(run, dtype)
     if not loaded.answers:
         say(
             tr(

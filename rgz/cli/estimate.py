@@ -71,7 +71,7 @@ def estimate(trainer: Trainer) -> Estimate:
     planned = step.planned_bytes
     largest = max(portions(batch, rows_at_once(model.config.hidden_size)), key=lambda part: len(part.tokens))
     touched = model.planned_bytes(len(largest.tokens), largest.n_sequences, True, step.n_threads)
-    best = planned["parameters"] if args.load_best_model_at_end or "best" in args.save_strategy else 0
+    best = model.weights.nbytes if args.load_best_model_at_end or "best" in args.save_strategy else 0
     peak = now + planned["activations"] - touched + best
 
     epochs = plan.max_steps / plan.updates_per_epoch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgz.cli.command import Command, Flag
 from rgz.cli.console import result, say_all
-from rgz.cli.flags import count_flag, threads_flag
+from rgz.cli.flags import count_flag, threads_flag, weights_flag
 from rgz.cli.info import json_flag
 from rgz.cli.layout import table
 from rgz.cli.runs import LoadedRun, load_run, run_argument
@@ -36,6 +36,7 @@ def build() -> Command:
                 default=None,
                 help=tr("measure the answers of dialogues only [as in training]"),
             ),
+            weights_flag(),
             threads_flag(),
             json_flag(),
         ],
@@ -72,11 +73,12 @@ def evaluate(
     max_length: int | None,
     mask_prompts: bool | None,
     n_threads: int | None,
+    dtype: str,
     as_json: bool,
 ) -> None:
     from rgz.data import encode_dataset, load_dataset
 
-    loaded = load_run(run)
+    loaded = load_run(run, dtype)
     dataset = load_dataset(list(data))
     say_all(dataset.take_notices())
     if mask_prompts is None:

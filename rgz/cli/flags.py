@@ -16,6 +16,7 @@ from rgz.config import (
     DTYPES,
     LR_INTERVALS,
     NORMS,
+    OPTIM_DTYPES,
     POSITIONS,
     REPORTERS,
     SAVE_STRATEGIES,
@@ -33,6 +34,7 @@ CHOICES = {
     "lr_scheduler_interval": LR_INTERVALS,
     "lr_scheduler_type": tuple(SCHEDULES),
     "norm": NORMS,
+    "optim_dtype": OPTIM_DTYPES,
     "position": POSITIONS,
     "report_to": REPORTERS,
     "save_strategy": SAVE_STRATEGIES,
@@ -61,7 +63,9 @@ def training_helps() -> dict[str, str]:
         "adam_beta2": tr("decay of AdamW's mean square"),
         "adam_epsilon": tr("epsilon of AdamW"),
         "max_grad_norm": tr("clip the gradient to this norm"),
-        "dtype": tr("numbers to compute with"),
+        "dtype": tr("numbers to compute with; 16 bits take half the memory for activations"),
+        "optim_dtype": tr("numbers to keep the optimizer's moments in; bfloat16 takes half the memory"),
+        "loss_scale": tr("of float16: a fixed factor; none: adapts"),
         "packing": tr("fill each batch up with whole sequences"),
         "group_by_length": tr("batches of sequences of like length"),
         "mask_prompts": tr("learn the answers of dialogues only"),
@@ -183,6 +187,16 @@ def count_flag(name: str, help: str, default: int | None = None, least: int = 1,
     """An option that takes an integer from `least` on."""
     shown = shown_default or ("" if default is None else str(default))
     return Flag([name], type=AtLeast(least), metavar="N", default=default, help=help, shown_default=shown)
+
+
+def weights_flag() -> Flag:
+    """The dtype of a model that only answers."""
+    return Flag(
+        ["--dtype"],
+        type=click.Choice(DTYPES),
+        default="float32",
+        help=tr("what its weights are read as; 16 bits take half the memory"),
+    )
 
 
 def threads_flag() -> Flag:

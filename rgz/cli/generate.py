@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rgz.cli.command import Command, Flag, given
-from rgz.cli.flags import count_flag, threads_flag
+from rgz.cli.flags import count_flag, threads_flag, weights_flag
 from rgz.cli.runs import load_run, run_argument
 from rgz.cli.sampling import sampling_flags, sampling_values
 from rgz.messages import tr
@@ -29,6 +29,7 @@ def build() -> Command:
             Flag(["--chat/--no-chat"], default=False, help=tr("the prompt is a question: answer it")),
             count_flag("--max-new-tokens", tr("most tokens to write"), 128),
             count_flag("--num-beams", tr("beam search with so many beams; it draws nothing"), 1),
+            weights_flag(),
             threads_flag(),
             *sampling_flags(),
         ],
@@ -49,13 +50,14 @@ def generate(
     max_new_tokens: int,
     num_beams: int,
     n_threads: int | None,
+    dtype: str,
     **_: Any,
 ) -> None:
     from rgz.generate import stream
     from rgz.text import encode_prompt
 
     sampling = sampling_values(given(ctx))
-    loaded = load_run(run)
+    loaded = load_run(run, dtype)
     if prompt == "-":
         prompt = sys.stdin.read().removesuffix("\n")
     ids = [loaded.tokenizer.bos_id, *loaded.tokenizer.encode(prompt)]

@@ -108,6 +108,7 @@ def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
         ("OpenMP", str(openmp) if openmp else tr("no: one thread only")),
         ("BLAS", values["blas"]),
         (tr("cores"), ", ".join(map(_cluster, values["clusters"]))),
+        (tr("16-bit products"), "  ".join(f"{dtype}: {how}" for dtype, how in values["half"].items())),
         (tr("threads"), threads),
         (tr("memory"), memory),
         ("Python", f"{values['python']}  {values['platform']}"),

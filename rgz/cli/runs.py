@@ -47,8 +47,11 @@ class LoadedRun:
         return self.arguments is None or self.arguments.mask_prompts
 
 
-def load_run(path: str) -> LoadedRun:
-    """Model and tokenizer of a run directory (its newest checkpoint if it has not ended) or a checkpoint."""
+def load_run(path: str, dtype: str | None = None) -> LoadedRun:
+    """Model and tokenizer of a run directory (its newest checkpoint if it has not ended) or a checkpoint.
+
+    dtype : of the weights, see Model.from_pretrained.
+    """
     from rgz.generate import Model, check_vocabulary
     from rgz.text import load_tokenizer
     from rgz.train import RunDirectory, newest_whole
@@ -64,7 +67,7 @@ def load_run(path: str) -> LoadedRun:
         assert checkpoint is not None  # there is one, and none whole is an error
         folder = checkpoint.path
         say(tr("{run} has not ended; taking its newest checkpoint, {name}", run=run, name=folder.name))
-    model, tokenizer = Model.from_pretrained(folder), load_tokenizer(run)
+    model, tokenizer = Model.from_pretrained(folder, dtype), load_tokenizer(run)
     check_vocabulary(model, tokenizer)
     arguments, info = directory.read_arguments() if (run / "training_args.json").exists() else (None, {})
     return LoadedRun(folder, run, model, tokenizer, arguments, info)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from rgz.config import ModelConfig
 from rgz.errors import RgzError
-from rgz.memory import Arena, Floats, Ints, Parameter, ParameterLayout
+from rgz.memory import Arena, Floats, Ints, Reals
 from rgz.messages import tr
-from rgz.models.folder import check_proportion, read_config, read_weights, write_model
+from rgz.models.weighted import Weighted
 from rgz.nn.attention import Attention
 from rgz.nn.block import Block
 from rgz.nn.cache import KVCache
@@ -34,16 +32,22 @@ def embedding_std(config: ModelConfig) -> float:
     return 0.5**0.5 if config.position == "sinusoidal" and not config.tie_word_embeddings else INITIAL_STD
 
 
-class Decoder:
+class Decoder(Weighted):
     """Token ids in, logits or loss out.
 
-    weights : every parameter in one flat float32 vector, laid out by `layout`.
+    dtype : what passes compute with. Other than float32, matrices and tables are read from a copy of them in 16 bits,
+        and activations, their gradients and cached keys and values are kept in these; biases, norms, sums, losses and
+        gradients of parameters stay float32.
     config : ModelConfig; seed : of the first values.
     A batch is ragged inside: N rows of S sequences end to end. Buffers are planned for one (N, S) and planned again
     when it changes, over the same block of memory while that is large enough.
     """
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+        self.assemble(config)
+        self.start(seed)
+
+    def assemble(self, config: ModelConfig) -> None:
         need_instance("config", config, ModelConfig)
         self.config = config
         c, heads, kv = config.hidden_size, config.num_attention_heads, config.kv_heads
@@ -86,54 +90,13 @@ class Decoder:
             )
         self.norm = Norm("model.norm", config.norm, c, config.norm_eps) if config.final_norm else None
         self.head = LMHead(config.vocab_size, c, config.tie_word_embeddings, config.lm_head_bias, std)
-        self.layers = [self.embedding, *self.blocks, *([self.norm] if self.norm else []), self.head]
+        layers = [self.embedding, *self.blocks, *([self.norm] if self.norm else []), self.head]
 
-        self.layout = ParameterLayout(self._declared())
-        self.weights = self.layout.zeros()
-        self.layout.initialize(self.weights, seed)
-        self.gradients: Floats | None = None
-        self.bind(None)
+        self.declare(layers)
         self._arena = Arena(0)
         self._recomputed = 0
         self._planned: tuple[int, int, bool, int, bool] | None = None
         self._largest: dict[tuple[bool, int, bool], tuple[int, int]] = {}  # rows, sequences that the arena holds
-
-    def _declared(self) -> list[Parameter]:
-        return [p for layer in self.layers for p in layer.parameters()]
-
-    # --- parameters ---
-
-    def bind(self, gradients: Floats | None) -> None:
-        """Point every layer at the weights and at a flat vector of gradients (None: forward only)."""
-        self.gradients = gradients
-        weights = self.layout.views(self.weights)
-        views = None if gradients is None else self.layout.views(gradients)
-        for layer in self.layers:
-            layer.bind(weights, views)
-
-    def parameters(self) -> dict[str, Floats]:
-        """Name to view: writing into one changes the model."""
-        return self.layout.views(self.weights)
-
-    def num_parameters(self) -> int:
-        return sum(p.size for p in self.layout.parameters)
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json and model.safetensors, each whole or not at all."""
-        write_model(folder, self.config, self.parameters())
-
-    @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read what save_pretrained wrote; RgzError names what is missing or does not fit."""
-        config = read_config(folder)
-        check_proportion(config, Path(folder) / "model.safetensors")
-        model = cls(config)
-        model.load_weights(Path(folder) / "model.safetensors")
-        return model
-
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Fill the parameters from a safetensors file; every name and shape must be there."""
-        read_weights(path, self.parameters())
 
     # --- passes ---
 
@@ -143,11 +106,16 @@ class Decoder:
         Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", arXiv:1604.06174.
         """
         if blocks != self._recomputed:
-            self._recomputed, self._planned, self._largest = blocks, None, {}
+            self._recomputed = blocks
+            self.forget_plans()
+
+    def forget_plans(self) -> None:
+        """Plan anew for the next pass: something that plans depend on has changed."""
+        self._planned, self._largest = None, {}
 
     def planned_bytes(self, rows: int, sequences: int, training: bool, n_threads: int, logits: bool = False) -> int:
         """Bytes of activations that a pass of this size takes, exactly, without taking them."""
-        measuring = Arena()
+        measuring = Arena(dtype=self.dtype)
         with single_threaded_blas():  # nobody else may compute meanwhile
             self._plan(measuring, rows, sequences, training, n_threads, logits)
             self._planned = None  # the layers now hold placeholders
@@ -167,7 +135,7 @@ class Decoder:
         needed = self.planned_bytes(most_rows, most_sequences, *kind)
         if needed > self._arena.capacity:
             self._arena = Arena(0)  # let go of the old block before the new one is taken
-            self._arena = Arena(needed)
+            self._arena = Arena(needed, self.dtype)
         self._largest[kind] = most_rows, most_sequences
 
     def _plan(self, arena: Arena, rows: int, sequences: int, training: bool, n_threads: int, logits: bool) -> None:
@@ -175,11 +143,11 @@ class Decoder:
         self._positions = arena.ints(rows)
         self._range = arena.ints(self.config.max_position_embeddings)
         if training:
-            self._xs = [arena.floats(rows, c) for _ in range(len(self.blocks) + 1)]
-            self._d = arena.floats(rows, c)
+            self._xs = [arena.reals(rows, c) for _ in range(len(self.blocks) + 1)]
+            self._d = arena.reals(rows, c)
             self._d_normed = arena.scratch("d_normed", rows, c)
         else:
-            self._xs = [arena.floats(rows, c)] * (len(self.blocks) + 1)
+            self._xs = [arena.reals(rows, c)] * (len(self.blocks) + 1)
         self._normed = arena.scratch("normed", rows, c)
         for i, block in enumerate(self.blocks):
             arena.keeping = training and i >= self._recomputed
@@ -195,6 +163,7 @@ class Decoder:
 
     def prepare(self, tokens: Ints, cu_seqlens: Ints, *, training: bool, n_threads: int, logits: bool = False) -> Pass:
         """Plan the buffers for this batch, unless the last plan fits, and start a pass."""
+        self.refresh(n_threads)
         rows, sequences = len(tokens), len(cu_seqlens) - 1
         key = (rows, sequences, training, n_threads, logits)
         if key != self._planned:
@@ -218,7 +187,7 @@ class Decoder:
             begin = end
         return Pass(tokens, self._positions, cu_seqlens, n_threads, training)
 
-    def _forward(self, p: Pass) -> Floats:
+    def _forward(self, p: Pass) -> Reals:
         """The rows that the output layer reads, (N, C)."""
         self.embedding.forward(p, self._xs[0])
         for i, block in enumerate(self.blocks):
@@ -233,7 +202,7 @@ class Decoder:
         return self.head.loss(p, self._forward(p), targets, None)
 
     def loss_and_gradients(self, p: Pass, targets: Ints) -> float:
-        """The same, and ADDS the gradient of that sum to the bound vector of gradients."""
+        """The same, and ADDS the gradient of that sum, times p.loss_scale, to the bound vector of gradients."""
         x = self._forward(p)
         if self.norm is None:
             total = self.head.loss(p, x, targets, self._d)
@@ -270,7 +239,7 @@ class Decoder:
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         c = self.config
         capacity = min(capacity, c.max_position_embeddings)
-        return KVCache(c.num_hidden_layers, batch, c.num_attention_heads, c.kv_heads, capacity, c.head_dim)
+        return KVCache(c.num_hidden_layers, batch, c.num_attention_heads, c.kv_heads, capacity, c.head_dim, self.dtype)
 
     def read(self, prompts: list[Ints], cache: KVCache, n_threads: int) -> Floats:
         """Read whole prompts into an empty cache; logits (batch, V) of what comes next."""

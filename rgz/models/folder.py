@@ -11,7 +11,7 @@ from pathlib import Path
 from rgz.config import ModelConfig
 from rgz.errors import RgzError, explained
 from rgz.files import read_json, write_text_atomic
-from rgz.memory import Floats
+from rgz.memory import STORAGE, Reals
 from rgz.messages import tr
 from rgz.safetensors import load_into, read_header, save_file
 
@@ -19,14 +19,14 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _ROOM = 100_000  # parameters of a small model: nothing to be afraid of
 
 
-def write_model(folder: str | os.PathLike[str], config: ModelConfig, parameters: Mapping[str, Floats]) -> None:
+def write_model(folder: str | os.PathLike[str], config: ModelConfig, parameters: Mapping[str, Reals]) -> None:
     """Write both files, each whole or not at all; RgzError where the folder cannot be written."""
     folder = Path(folder)
     text = json.dumps({"model_type": "rgz", **config.to_dict()}, indent=2, ensure_ascii=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text_atomic(folder / CONFIG, text + "\n")
-        save_file(folder / WEIGHTS, parameters, {"format": "rgz"})
+        save_file(folder / WEIGHTS, parameters, {"format": "rgz"}, bfloat16=_in_bfloat16(parameters))
     except OSError as error:
         raise RgzError(tr("cannot write {path}: {reason}", path=folder, reason=error.strerror or error)) from error
 
@@ -73,11 +73,15 @@ def check_proportion(config: ModelConfig, path: Path) -> None:
             )
 
 
-def read_weights(path: str | os.PathLike[str], parameters: Mapping[str, Floats]) -> None:
+def read_weights(path: str | os.PathLike[str], parameters: Mapping[str, Reals]) -> None:
     if not Path(path).is_file():
         raise RgzError(tr("{path} is missing: training has not finished; `rgz resume` continues it", path=path))
     with explained(remedy=_another_copy()):
-        load_into(path, parameters)
+        load_into(path, parameters, bfloat16=_in_bfloat16(parameters))
+
+
+def _in_bfloat16(parameters: Mapping[str, Reals]) -> frozenset[str]:
+    return frozenset(name for name, array in parameters.items() if array.dtype == STORAGE["bfloat16"])
 
 
 def _another_copy() -> str:

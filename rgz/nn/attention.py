@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rgz import _kernels
-from rgz.memory import Arena, Floats, Parameter
+from rgz.memory import Arena, Floats, Parameter, Reals
 from rgz.nn.layer import Layer, Pass
 from rgz.nn.linear import Linear
 
@@ -41,11 +41,11 @@ class Attention(Layer):
         yield from self.qkv_proj.parameters()
         yield from self.o_proj.parameters()
 
-    def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
+    def bind(self, weights: Mapping[str, Reals], gradients: Mapping[str, Floats] | None) -> None:
         self.qkv_proj.bind(weights, gradients)
         self.o_proj.bind(weights, gradients)
 
-    def _heads(self, flat: Floats) -> list[Floats]:
+    def _heads(self, flat: Reals) -> list[Reals]:
         """Views (N, heads, head_size) of q, k, v and of what the rotation turns (q and k) in (N, width)."""
         heads = flat.reshape(flat.shape[0], -1, self.head_size)
         q, k = self.heads, self.heads + self.kv_heads
@@ -54,7 +54,7 @@ class Attention(Layer):
     def plan(self, arena: Arena, rows: int, training: bool) -> None:
         self.qkv = arena.activation("qkv", rows, self.width)
         self.out = arena.activation("heads", rows, self.channels)
-        self.lse = arena.activation("lse", rows, self.heads)
+        self.lse = arena.statistic("lse", rows, self.heads)
         self.q, self.k, self.v, self.turned = self._heads(self.qkv)
         self.out_heads = self.out.reshape(rows, self.heads, self.head_size)
         if training:
@@ -64,9 +64,9 @@ class Attention(Layer):
             self.d_out_heads = self.d_out.reshape(rows, self.heads, self.head_size)
 
     def plan_threads(self, arena: Arena, n_threads: int) -> None:
-        self.scratch = arena.scratch("attention", _kernels.attention_scratch(self.head_size, n_threads))
+        self.scratch = arena.float_scratch("attention", _kernels.attention_scratch(self.head_size, n_threads))
 
-    def forward(self, p: Pass, x: Floats, y: Floats, residual: Floats | None) -> None:
+    def forward(self, p: Pass, x: Reals, y: Reals, residual: Reals | None) -> None:
         self.qkv_proj.forward(p, x, self.qkv)
         if self.rotation is not None:
             _kernels.rope(self.turned, p.positions, *self.rotation, False, p.n_threads)
@@ -99,7 +99,7 @@ class Attention(Layer):
             )
         self.o_proj.forward(p, self.out, y, residual)
 
-    def backward(self, p: Pass, dy: Floats, x: Floats, dx: Floats) -> None:
+    def backward(self, p: Pass, dy: Reals, x: Reals, dx: Reals) -> None:
         """WRITES dx, ADDS to the parameters' gradients."""
         self.o_proj.backward(p, dy, self.out, self.d_out)
         _kernels.attention_backward(

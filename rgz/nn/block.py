@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rgz import _kernels
-from rgz.memory import Arena, Floats, Parameter
+from rgz.memory import Arena, Floats, Parameter, Reals
 from rgz.nn.attention import Attention
 from rgz.nn.layer import Layer, Pass
 from rgz.nn.mlp import MLP
@@ -34,7 +34,7 @@ class Block(Layer):
         for layer in self._layers():
             yield from layer.parameters()
 
-    def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
+    def bind(self, weights: Mapping[str, Reals], gradients: Mapping[str, Floats] | None) -> None:
         for layer in self._layers():
             layer.bind(weights, gradients)
 
@@ -49,7 +49,7 @@ class Block(Layer):
         for layer in self._layers():
             layer.plan(arena, rows, training)
 
-    def _half(self, p: Pass, norm: Norm, layer: Attention | MLP, stream: int, x: Floats, y: Floats) -> None:
+    def _half(self, p: Pass, norm: Norm, layer: Attention | MLP, stream: int, x: Reals, y: Reals) -> None:
         norm.forward(p, x, self.normed)
         if self.dropout and p.training:
             layer.forward(p, self.normed, self.masked, None)
@@ -57,7 +57,7 @@ class Block(Layer):
         else:
             layer.forward(p, self.normed, y, x)
 
-    def _half_backward(self, p: Pass, norm: Norm, layer: Attention | MLP, stream: int, x: Floats, d: Floats) -> None:
+    def _half_backward(self, p: Pass, norm: Norm, layer: Attention | MLP, stream: int, x: Reals, d: Reals) -> None:
         """d, the gradient of this half's output, becomes that of its input x."""
         dy = d
         if self.dropout:
@@ -67,12 +67,12 @@ class Block(Layer):
         layer.backward(p, dy, self.normed, self.d_normed)
         norm.backward(p, self.d_normed, x, d, accumulate=True)
 
-    def forward(self, p: Pass, x: Floats, y: Floats) -> None:
+    def forward(self, p: Pass, x: Reals, y: Reals) -> None:
         stream = p.dropout_stream + STREAMS * self.index
         self._half(p, self.attention_norm, self.attention, stream, x, self.middle)
         self._half(p, self.mlp_norm, self.mlp, stream + 1, self.middle, y)
 
-    def backward(self, p: Pass, x: Floats, d: Floats) -> None:
+    def backward(self, p: Pass, x: Reals, d: Reals) -> None:
         """d, the gradient of y, becomes that of x, in place; ADDS to the parameters' gradients."""
         stream = p.dropout_stream + STREAMS * self.index
         self._half_backward(p, self.mlp_norm, self.mlp, stream + 1, self.middle, d)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from rgz import _kernels
-from rgz.memory import Floats, Parameter
+from rgz.memory import Floats, Parameter, Reals, cast, dtype_of
 from rgz.nn.layer import Layer, Pass
 
 TOKEN_WEIGHT = "model.embed_tokens.weight"
@@ -45,17 +45,19 @@ class Embedding(Layer):
         if self.learned:
             yield Parameter(POSITION_WEIGHT, (self.max_positions, self.channels), std=self.std, decayed=True)
 
-    def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
+    def bind(self, weights: Mapping[str, Reals], gradients: Mapping[str, Floats] | None) -> None:
         self.weight = weights[TOKEN_WEIGHT]
-        self.position_weight = weights[POSITION_WEIGHT] if self.learned else self.table
+        self.position_weight: Reals | None = weights[POSITION_WEIGHT] if self.learned else None
+        if self.table is not None:
+            self.position_weight = cast(self.table, dtype_of(self.weight))
         if gradients:
             self.dweight = gradients[TOKEN_WEIGHT]
         self.dposition = gradients[POSITION_WEIGHT] if gradients and self.learned else None
 
-    def forward(self, p: Pass, x: Floats) -> None:
+    def forward(self, p: Pass, x: Reals) -> None:
         _kernels.embedding_forward(x, p.tokens, self.weight, p.positions, self.position_weight, p.n_threads)
 
-    def backward(self, p: Pass, dx: Floats) -> None:
+    def backward(self, p: Pass, dx: Reals) -> None:
         """ADDS to the gradients of the tables."""
         _kernels.embedding_backward(self.dweight, p.tokens, dx, p.n_threads)
         if self.dposition is not None:

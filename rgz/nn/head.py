@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rgz import _kernels
-from rgz.memory import Arena, Floats, Ints, Parameter
+from rgz.memory import Arena, Floats, Ints, Parameter, Reals
 from rgz.nn.embedding import TOKEN_WEIGHT
 from rgz.nn.layer import Layer, Pass
 
@@ -26,7 +26,7 @@ class LMHead(Layer):
         if self.has_bias:
             yield Parameter("lm_head.bias", (self.vocab,))
 
-    def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
+    def bind(self, weights: Mapping[str, Reals], gradients: Mapping[str, Floats] | None) -> None:
         self.weight = weights[self.weight_name]
         self.bias = weights["lm_head.bias"] if self.has_bias else None
         self.dweight = gradients[self.weight_name] if gradients else None
@@ -34,17 +34,19 @@ class LMHead(Layer):
 
     def plan_loss(self, arena: Arena, rows: int) -> None:
         at_once = min(rows, max(_SLICE_ROWS, _SLICE_BYTES // (4 * self.vocab) // 64 * 64))
-        self.slice = arena.scratch("logits", at_once, self.vocab)
+        self.slice = arena.float_scratch("logits", at_once, self.vocab)
         self.losses = arena.floats(rows)
 
-    def forward(self, p: Pass, x: Floats, logits: Floats) -> None:
-        _kernels.linear_forward(logits, x, self.weight, self.bias, None, p.n_threads)
+    def forward(self, p: Pass, x: Reals, logits: Floats) -> None:
+        _kernels.lm_logits(logits, x, self.weight, self.bias, p.n_threads)
 
-    def loss(self, p: Pass, x: Floats, targets: Ints, dx: Floats | None) -> float:
+    def loss(self, p: Pass, x: Reals, targets: Ints, dx: Reals | None) -> float:
         """Sum of the losses of all rows whose target is not negative. With dx: WRITES its gradient there and ADDS
-        to the parameters' gradients."""
+        to the parameters' gradients, all of them times p.loss_scale."""
         if dx is None:
-            _kernels.lm_loss(self.losses, None, None, None, x, self.weight, self.bias, targets, self.slice, p.n_threads)
+            _kernels.lm_loss(
+                self.losses, None, None, None, x, self.weight, self.bias, targets, self.slice, 1.0, p.n_threads
+            )
         else:
             _kernels.lm_loss(
                 self.losses,
@@ -56,6 +58,7 @@ class LMHead(Layer):
                 self.bias,
                 targets,
                 self.slice,
+                p.loss_scale,
                 p.n_threads,
             )
         return float(self.losses.sum(dtype="float64"))

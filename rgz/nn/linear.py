@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rgz import _kernels
-from rgz.memory import Floats, Parameter
+from rgz.memory import Floats, Parameter, Reals
 from rgz.nn.layer import Layer, Pass
 
 
@@ -20,19 +20,19 @@ class Linear(Layer):
         if self.has_bias:
             yield Parameter(f"{self.name}.bias", (self.n_out,))
 
-    def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
+    def bind(self, weights: Mapping[str, Reals], gradients: Mapping[str, Floats] | None) -> None:
         self.weight = weights[f"{self.name}.weight"]
         self.bias = weights[f"{self.name}.bias"] if self.has_bias else None
         self.dweight = gradients[f"{self.name}.weight"] if gradients else None
         self.dbias = gradients[f"{self.name}.bias"] if gradients and self.has_bias else None
 
-    def forward(self, p: Pass, x: Floats, y: Floats, residual: Floats | None = None) -> None:
+    def forward(self, p: Pass, x: Reals, y: Reals, residual: Reals | None = None) -> None:
         _kernels.linear_forward(y, x, self.weight, self.bias, residual, p.n_threads)
 
-    def forward_activated(self, p: Pass, x: Floats, y: Floats, activated: Floats, activation: str) -> None:
+    def forward_activated(self, p: Pass, x: Reals, y: Reals, activated: Reals, activation: str) -> None:
         """WRITES y and activation(y) in one pass: relu, gelu, gelu_tanh."""
         _kernels.linear_activation_forward(activated, y, x, self.weight, self.bias, activation, p.n_threads)
 
-    def backward(self, p: Pass, dy: Floats, x: Floats, dx: Floats) -> None:
+    def backward(self, p: Pass, dy: Reals, x: Reals, dx: Reals) -> None:
         """WRITES dx, ADDS to the parameters' gradients."""
         _kernels.linear_backward(dx, self.dweight, self.dbias, dy, x, self.weight, p.n_threads)

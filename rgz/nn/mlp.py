@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rgz import _kernels
-from rgz.memory import Arena, Floats, Parameter
+from rgz.memory import Arena, Floats, Parameter, Reals
 from rgz.nn.layer import Layer, Pass
 from rgz.nn.linear import Linear
 
@@ -42,7 +42,7 @@ class MLP(Layer):
         yield from self.up_proj.parameters()
         yield from self.down_proj.parameters()
 
-    def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
+    def bind(self, weights: Mapping[str, Reals], gradients: Mapping[str, Floats] | None) -> None:
         self.up_proj.bind(weights, gradients)
         self.down_proj.bind(weights, gradients)
 
@@ -52,7 +52,7 @@ class MLP(Layer):
         if training:
             self.d_activated = arena.scratch("d_activated", rows, self.hidden)
 
-    def forward(self, p: Pass, x: Floats, y: Floats, residual: Floats | None) -> None:
+    def forward(self, p: Pass, x: Reals, y: Reals, residual: Reals | None) -> None:
         if self.act == "swiglu":
             self.up_proj.forward(p, x, self.up)
             _kernels.swiglu_forward(self.activated, self.up, p.n_threads)
@@ -60,7 +60,7 @@ class MLP(Layer):
             self.up_proj.forward_activated(p, x, self.up, self.activated, self.act)
         self.down_proj.forward(p, self.activated, y, residual)
 
-    def backward(self, p: Pass, dy: Floats, x: Floats, dx: Floats) -> None:
+    def backward(self, p: Pass, dy: Reals, x: Reals, dx: Reals) -> None:
         """WRITES dx, ADDS to the parameters' gradients. The kept input of the activation becomes its gradient."""
         _FORWARD[self.act](self.activated, self.up, p.n_threads)
         self.down_proj.backward(p, dy, self.activated, self.d_activated)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rgz import _kernels
-from rgz.memory import Arena, Floats, Parameter
+from rgz.memory import Arena, Floats, Parameter, Reals
 from rgz.nn.layer import Layer, Pass
 
 
@@ -21,7 +21,7 @@ class Norm(Layer):
         if self.centered:
             yield Parameter(f"{self.name}.bias", (self.size,))
 
-    def bind(self, weights: Mapping[str, Floats], gradients: Mapping[str, Floats] | None) -> None:
+    def bind(self, weights: Mapping[str, Reals], gradients: Mapping[str, Floats] | None) -> None:
         self.weight = weights[f"{self.name}.weight"]
         if gradients:
             self.dweight = gradients[f"{self.name}.weight"]
@@ -31,19 +31,19 @@ class Norm(Layer):
                 self.dbias = gradients[f"{self.name}.bias"]
 
     def plan(self, arena: Arena, rows: int, training: bool) -> None:
-        self.rstd = arena.activation("rstd", rows)
+        self.rstd = arena.statistic("rstd", rows)
         if self.centered:
-            self.mean = arena.activation("mean", rows)
+            self.mean = arena.statistic("mean", rows)
         if training:
-            self.partial = arena.scratch("norm_partial", _kernels.norm_scratch(rows, self.size))
+            self.partial = arena.float_scratch("norm_partial", _kernels.norm_scratch(rows, self.size))
 
-    def forward(self, p: Pass, x: Floats, y: Floats) -> None:
+    def forward(self, p: Pass, x: Reals, y: Reals) -> None:
         if self.centered:
             _kernels.layernorm_forward(y, self.mean, self.rstd, x, self.weight, self.bias, self.eps, p.n_threads)
         else:
             _kernels.rmsnorm_forward(y, self.rstd, x, self.weight, self.eps, p.n_threads)
 
-    def backward(self, p: Pass, dy: Floats, x: Floats, dx: Floats, accumulate: bool) -> None:
+    def backward(self, p: Pass, dy: Reals, x: Reals, dx: Reals, accumulate: bool) -> None:
         """WRITES dx, or ADDS to it with `accumulate`; ADDS to the parameters' gradients."""
         if self.centered:
             _kernels.layernorm_backward(

@@ -1,5 +1,6 @@
 """Optimizers over flat vectors."""
 
 from rgz.optim.adamw import AdamW
+from rgz.optim.loss_scale import LossScale
 
-__all__ = ["AdamW"]
+__all__ = ["AdamW", "LossScale"]

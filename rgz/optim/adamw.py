@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 
 from rgz import _kernels
+from rgz.config.training import OPTIM_DTYPES
 from rgz.errors import RgzError
-from rgz.memory import Floats, ParameterLayout
+from rgz.memory import STORAGE, Floats, ParameterLayout, Reals, aligned_zeros
 from rgz.messages import tr
-from rgz.strict import Strict
+from rgz.strict import Strict, unknown_name
 
 
 @dataclass(frozen=True)
@@ -42,33 +43,43 @@ class AdamW(Strict):
                 raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))
 
 
-class AdamWState:
-    """Both moments, flat, and the update itself."""
+_STREAMS = 1 << 63  # of random numbers: dropout draws from those below
 
-    def __init__(self, settings: AdamW, layout: ParameterLayout) -> None:
-        self.settings = settings
+
+class AdamWState:
+    """Both moments, flat, and the update itself.
+
+    dtype : of the moments; bfloat16 rounds them stochastically, with random numbers of (seed, update, element).
+    """
+
+    def __init__(self, settings: AdamW, layout: ParameterLayout, dtype: str = "float32", seed: int = 0) -> None:
+        if dtype not in OPTIM_DTYPES:
+            raise unknown_name("optim_dtype", dtype, OPTIM_DTYPES)
+        self.settings, self.seed = settings, seed
         self.n_decayed = layout.n_decayed
-        self.m = layout.zeros()
-        self.v = layout.zeros()
+        self.m, self.v = (aligned_zeros(layout.total, STORAGE[dtype]) for _ in range(2))
+        self._half = dtype == "bfloat16"
 
     def update(
-        self, weights: Floats, gradients: Floats, step: int, lr: float, grad_scale: float, n_threads: int
+        self,
+        weights: Floats,
+        half: Reals | None,
+        gradients: Floats,
+        step: int,
+        lr: float,
+        grad_scale: float,
+        n_threads: int,
     ) -> None:
-        """Update number `step` (from 1): weights move, gradients (times grad_scale) are used up and zeroed."""
+        """Update number `step` (from 1): weights move, gradients (times grad_scale) are used up and zeroed.
+
+        half : the decayed weights' copy in half precision, written in the same pass.
+        """
         s = self.settings
-        _kernels.adamw(
-            weights,
-            gradients,
-            self.m,
-            self.v,
-            self.n_decayed,
-            lr,
-            s.betas[0],
-            s.betas[1],
-            s.eps,
-            s.weight_decay,
-            1.0 - s.betas[0] ** step,
-            1.0 - s.betas[1] ** step,
-            grad_scale,
-            n_threads,
-        )
+        corrections = (1.0 - s.betas[0] ** step, 1.0 - s.betas[1] ** step)
+        numbers = (self.n_decayed, lr, *s.betas, s.eps, s.weight_decay, *corrections, grad_scale)
+        if self._half:
+            _kernels.adamw_bf16(
+                weights, half, gradients, self.m, self.v, *numbers, self.seed, _STREAMS + step, n_threads
+            )
+        else:
+            _kernels.adamw(weights, half, gradients, self.m, self.v, *numbers, n_threads)

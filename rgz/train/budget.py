@@ -73,13 +73,16 @@ def _halved(args: TrainingArguments) -> TrainingArguments | None:
 
 
 def _peak(model: Any, args: TrainingArguments) -> float:
-    """Bytes of the whole process: what it has now, gradients, both moments, the best weights, and activations."""
-    flat = model.weights.nbytes
-    copies = 3 + (args.load_best_model_at_end or "best" in args.save_strategy)
+    """Bytes of the whole process: what it has now, gradients, both moments, the best weights, a copy of the weights in
+    16 bits, and activations."""
+    model.compute_in(args.dtype)
+    flat, half = model.weights.nbytes, 0 if model.half is None else model.half.nbytes
+    moments = flat // (1 if args.optim_dtype == "float32" else 2)
+    copies = 1 + (args.load_best_model_at_end or "best" in args.save_strategy)
     model.recompute(len(model.blocks) if args.gradient_checkpointing else 0)
     rows = most_rows(args.batch_rows, args.max_length, rows_at_once(model.config.hidden_size))
     activations = model.planned_bytes(rows, rows, True, resolve_threads(args.n_threads))
-    peak: float = _SPARE * (resident_bytes() + copies * flat + activations)
+    peak: float = _SPARE * (resident_bytes() + copies * flat + 2 * moments + half + activations)
     return peak
 
 

@@ -85,6 +85,19 @@ class StepLike(Protocol):
 
 
 @runtime_checkable
+class LossScaled(Protocol):
+    """A step that scales its loss (None: not with this dtype).
+
+    overflowed : the last update was skipped because the scale was too large, which has been lowered since.
+    """
+
+    @property
+    def loss_scale(self) -> float | None: ...
+
+    overflowed: bool
+
+
+@runtime_checkable
 class Stateful(Protocol):
     """A schedule, or a step, with more to remember than the position of the run, its tensors and n_updates.
 

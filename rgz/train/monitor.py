@@ -52,6 +52,7 @@ def build_report(
         "samples_per_second": speeds[1],
         "eta_seconds": eta_seconds,
         "num_input_tokens_seen": state.num_input_tokens_seen,
+        **({} if state.loss_scale is None else {"loss_scale": state.loss_scale, "overflows": state.overflows}),
         **measured,
     }
 
@@ -89,6 +90,8 @@ def format_report(report: dict[str, Any], max_steps: int) -> str:
     rate = report["learning_rate"]
     parts.append(f"LR {_number(rate, '.6f' if rate is None or rate == 0 or rate >= 1e-4 else '.2e')}")
     parts.append(f"Grad {_number(report['grad_norm'], '.4f')}")
+    if "loss_scale" in report:
+        parts.append(f"Scale {report['loss_scale']:.9g}")
     parts.append(f"Speed {_number(report['samples_per_second'], '.1f')} samples/s")
     parts.append(f"{_number(report['tokens_per_second'], ',.0f')} tokens/s")
     parts.append(f"ETA {format_duration(report['eta_seconds'])}")

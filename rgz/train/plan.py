@@ -289,5 +289,7 @@ def make_step(model: Any, args: TrainingArguments, plan_rows: int, plan_seqs: in
         plan_length=args.max_length,
         seed=args.seed,
         gradient_checkpointing=args.gradient_checkpointing,
+        loss_scale=args.loss_scale,
+        optim_dtype=args.optim_dtype,
     )
     return step

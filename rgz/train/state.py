@@ -35,6 +35,9 @@ class TrainerState:
     holds the length.
 
     step : updates tried, those skipped for a non-finite gradient included.
+    overflows : of them those skipped because float16 could not hold the gradients at the loss scale of that moment;
+        the scale is halved then, and they are not among skipped_updates.
+    loss_scale : None without one.
     epoch_index, position : finished epochs, and micro-batches done in the epoch that has begun.
     since_report, since_evaluation : training loss since then.
     n_reports : lines of metrics.jsonl that belong to this state; a resumed run cuts the file back to them.
@@ -48,11 +51,13 @@ class TrainerState:
     num_input_tokens_seen: int = 0
     skipped_updates: int = 0
     skipped_in_a_row: int = 0
+    overflows: int = 0
     last_log_step: int = 0
     last_eval_step: int = 0
     n_reports: int = 0
     learning_rate: float | None = None
     grad_norm: float | None = None
+    loss_scale: float | None = None
     since_report: LossWindow = field(default_factory=LossWindow)
     since_evaluation: LossWindow = field(default_factory=LossWindow)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -76,9 +81,19 @@ class TrainerState:
         if self.position >= self.batches_per_epoch:
             self.epoch_index, self.position = self.epoch_index + 1, 0
 
-    def count(self, loss_sum: float, n_targets: int, learning_rate: float, grad_norm: float | None) -> None:
+    def count(
+        self,
+        loss_sum: float,
+        n_targets: int,
+        learning_rate: float,
+        grad_norm: float | None,
+        overflowed: bool = False,
+    ) -> None:
         """Note what the update gave; grad_norm None where it was skipped for not being finite."""
         self.learning_rate, self.grad_norm = learning_rate, grad_norm
+        if overflowed:
+            self.overflows += 1
+            return
         if grad_norm is None:
             self.skipped_updates += 1
             self.skipped_in_a_row += 1

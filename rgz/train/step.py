@@ -15,6 +15,7 @@ from rgz.memory import Floats, Ints
 from rgz.messages import tr
 from rgz.models.decoder import Decoder, check_tokens
 from rgz.optim.adamw import AdamW, AdamWState
+from rgz.optim.loss_scale import LossScale
 from rgz.strict import need_instance
 from rgz.threads import resolve_threads, single_threaded_blas
 from rgz.train.interfaces import BatchLike
@@ -37,13 +38,19 @@ class TrainStep:
 
     optimizer : AdamW; its lr is used unless `update` is told another.
     max_grad_norm : the gradient of the mean loss is scaled down to this global L2 norm.
-    dtype : "float32"; n_threads None: see rgz.threads.
+    dtype : "float32", or "bfloat16" or "float16": weights to compute with, activations and their gradients in 16 bits;
+        the weights that are updated, their gradients, sums and the loss in float32. The model goes on answering in it
+        afterwards; model.compute_in("float32") brings it back. n_threads None: see rgz.threads.
+    loss_scale : of float16; None: dynamic, see rgz.optim.LossScale.
+    optim_dtype : of both moments, "float32" or "bfloat16".
     plan_rows, plan_seqs, plan_length : size the memory for batches this large, of sequences this long, now rather than
         as they come.
     gradient_checkpointing : keep of each block its input only and compute the rest again in backward: the same bits,
         for less memory and about a third more time.
-    seed : of dropout. The masks are a function of (seed, update, portion, layer, element).
-    A non-finite gradient norm makes no update: gradients are dropped and the norm is returned as it is.
+    seed : of dropout and of the rounding of bfloat16 moments. Masks are a function of (seed, update, portion, layer,
+        element).
+    A non-finite gradient norm makes no update: gradients are dropped and the norm is returned as it is. With float16
+    and a dynamic loss scale that is usual now and then: `overflowed` tells that the scale was lowered for it.
     """
 
     def __init__(
@@ -58,16 +65,20 @@ class TrainStep:
         plan_length: int | None = None,
         seed: int = 0,
         gradient_checkpointing: bool = False,
+        loss_scale: float | None = None,
+        optim_dtype: str = "float32",
     ) -> None:
-        if dtype != "float32":
-            raise RgzError(tr("dtype '{dtype}' is not supported by this version of rgz; use float32", dtype=dtype))
         need_instance("model", model, Decoder)
         need_instance("optimizer", optimizer or AdamW(), AdamW)
         if not isinstance(seed, int) or not 0 <= seed < 2**63:
             raise RgzError(tr("{name} must be {wanted}, got {value}", name="seed", wanted=">= 0, < 2**63", value=seed))
         if not isinstance(max_grad_norm, int | float) or not max_grad_norm > 0:
             raise RgzError(tr("max_grad_norm must be > 0 (math.inf never clips), got {value}", value=max_grad_norm))
-        self.model = model
+        model.need_masters()
+        model.compute_in(dtype)
+        self.model, self.dtype = model, dtype
+        self._scale = LossScale(loss_scale) if dtype == "float16" else None
+        self.overflowed = False
         self.settings = optimizer or AdamW()
         self.max_grad_norm = max_grad_norm
         self._asked_threads = n_threads
@@ -76,7 +87,7 @@ class TrainStep:
         self.n_updates = 0
         self._micro = 0
         self._shift_labels: bool | None = None
-        self._optimizer = AdamWState(self.settings, model.layout)
+        self._optimizer = AdamWState(self.settings, model.layout, optim_dtype, seed)
         self._gradients = model.layout.zeros()
         self._norm_scratch = np.empty(_kernels.squared_norm_scratch(model.layout.total))
         model.bind(self._gradients)
@@ -98,15 +109,17 @@ class TrainStep:
     # --- the two halves of an update, for accumulation over micro-batches ---
 
     def accumulate(self, batch: BatchLike) -> float:
-        """Forward and backward: ADDS the gradient of the SUM of the token losses; returns that sum."""
+        """Forward and backward: ADDS the gradient of the SUM of the token losses, scaled; returns that sum."""
         total = 0.0
         with single_threaded_blas():
+            self.model.compute_in(self.dtype)
             if self.model.gradients is not self._gradients:
                 self.model.bind(self._gradients)
             for part in portions(batch, self._rows_at_once):
                 p = self.model.prepare(part.tokens, part.cu_seqlens, training=True, n_threads=self.n_threads)
                 p.dropout_seed = self.seed
                 p.dropout_stream = (self.n_updates * _BATCHES_PER_UPDATE + self._micro) * _STREAMS_PER_BATCH
+                p.loss_scale = self._seed
                 self._micro += 1
                 total += self.model.loss_and_gradients(p, part.targets)
         return total
@@ -114,21 +127,37 @@ class TrainStep:
     def update(self, learning_rate: float, n_targets: int) -> float:
         """Divide the gradients by n_targets, clip, update, zero; returns the norm before clipping."""
         self._micro = 0
-        norm = math.sqrt(_kernels.squared_norm(self._norm_scratch, self._gradients, self.n_threads)) / n_targets
+        divisor = n_targets * self._seed
+        norm = math.sqrt(_kernels.squared_norm(self._norm_scratch, self._gradients, self.n_threads)) / divisor
+        self.overflowed = False
         if not math.isfinite(norm):
             self.discard()
+            self.overflowed = self._scale is not None and self._scale.overflowed()
             return norm
+        if self._scale is not None:
+            self._scale.succeeded()
         self.n_updates += 1
         clip = min(1.0, self.max_grad_norm / norm) if norm > 0 else 1.0
         self._optimizer.update(
             self.model.weights,
+            self.model.half,
             self._gradients,
             self.n_updates,
             learning_rate,
-            clip / n_targets,
+            clip / divisor,
             self.n_threads,
         )
+        self.model.refreshed()
         return norm
+
+    @property
+    def loss_scale(self) -> float | None:
+        """Of float16, now."""
+        return None if self._scale is None else self._scale.value
+
+    @property
+    def _seed(self) -> float:
+        return 1.0 if self._scale is None else self._scale.seed
 
     def discard(self) -> None:
         """Forget what was accumulated."""
@@ -138,6 +167,7 @@ class TrainStep:
     def evaluate(self, batch: BatchLike) -> float:
         """Sum of the token losses, without dropout or gradients."""
         with single_threaded_blas():
+            self.model.compute_in(self.dtype)
             return sum(self._loss(part) for part in portions(batch, self._rows_at_once))
 
     def _loss(self, part: Portion) -> float:
@@ -197,13 +227,26 @@ class TrainStep:
         self.discard()
         self.n_updates = n_updates
 
+    def state_dict(self) -> dict[str, Any]:
+        """What there is to remember besides: the loss scale of float16."""
+        return {} if self._scale is None else {"loss_scale": self._scale.state_dict()}
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        if self._scale is not None and "loss_scale" in values:
+            self._scale.load_state_dict(values["loss_scale"])
+
     @property
     def planned_bytes(self) -> dict[str, int]:
         """Bytes of each kind of memory: activations for the batch size planned at construction, 0 if none was."""
-        flat = self.model.weights.nbytes
+        flat, half = self.model.weights.nbytes, 0 if self.model.half is None else self.model.half.nbytes
         rows, seqs = self._plan_size
         activations = self.model.planned_bytes(rows, seqs, True, self.n_threads) if rows else 0
-        return {"parameters": flat, "gradients": flat, "optimizer": 2 * flat, "activations": activations}
+        return {
+            "parameters": flat + half,
+            "gradients": flat,
+            "optimizer": 2 * self._optimizer.m.nbytes,
+            "activations": activations,
+        }
 
 
 def ragged_batch(

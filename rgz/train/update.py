@@ -9,7 +9,7 @@ from pathlib import Path
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.train.interfaces import StepLike
+from rgz.train.interfaces import LossScaled, StepLike
 from rgz.train.interrupt import InterruptRequest
 from rgz.train.plan import TrainingPlan
 from rgz.train.state import TrainerState
@@ -25,6 +25,8 @@ class TrainingDiverged(RgzError):
 class UpdateDone:
     """loss : mean over the targets of this update; finite : False where the update was skipped.
 
+    overflowed : it was skipped because the loss scale of float16 was too large.
+
     epoch, batches : which, counted from 1; the first and the last of its batches.
     """
 
@@ -34,6 +36,7 @@ class UpdateDone:
     n_sequences: int
     epoch: int
     batches: tuple[int, int]
+    overflowed: bool = False
 
 
 class Updater:
@@ -74,15 +77,26 @@ class Updater:
         else:
             step.discard()
         finite, epoch = math.isfinite(grad_norm), state.epoch_index + 1
+        scaled = step if isinstance(step, LossScaled) else None
+        overflowed = scaled is not None and math.isfinite(loss_sum) and scaled.overflowed
         state.advance(last - first, n_tokens)
-        state.count(loss_sum, n_targets, learning_rate, grad_norm if finite else None)
+        state.count(loss_sum, n_targets, learning_rate, grad_norm if finite else None, overflowed)
+        state.loss_scale = scaled.loss_scale if scaled is not None else None
         self.mid_update = False
         self.last_loss = loss_sum / n_targets
-        return UpdateDone(self.last_loss, finite, n_tokens, n_sequences, epoch, (first + 1, last))
+        return UpdateDone(self.last_loss, finite, n_tokens, n_sequences, epoch, (first + 1, last), overflowed)
 
 
 def describe_skip(state: TrainerState, done: UpdateDone) -> str:
     """What was not finite, and which text was not learnt from."""
+    if done.overflowed:
+        return tr(
+            "step {step}: float16 could not hold the gradients: the update was skipped ({count} so far), "
+            "the loss scale is {scale:.9g} from here on",
+            step=state.step,
+            count=state.overflows,
+            scale=state.loss_scale or 0.0,
+        )
     first, last = done.batches
     return tr(
         "step {step}: {what} is not finite; the update was skipped ({count} so far): nothing learnt from batches "

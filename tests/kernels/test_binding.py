@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import ONE_EACH
+from guarded import REALS, stored
 
 from rgz import _kernels
 
@@ -73,7 +74,7 @@ def test_a_wrong_shape_is_refused_by_kernel_and_argument(case, name):
 @pytest.mark.parametrize(("case", "name"), ARRAYS)
 def test_a_wrong_type_layout_or_absence_is_refused(case, name):
     array = arguments(case)[name]
-    other = np.float32 if array.dtype == np.float64 else np.float64
+    other = np.float32 if array.dtype in (np.float64, np.uint16) else np.float64
     refused(case, "Buffer dtype mismatch", **{name: array.astype(other)})
     refused(case, "wrong number of dimensions", **{name: array[None]})
     apart = np.zeros((*array.shape, 2), array.dtype)[..., 0]
@@ -83,9 +84,22 @@ def test_a_wrong_type_layout_or_absence_is_refused(case, name):
         refused(case, f"'{name}' must not be None", error=TypeError, **{name: None})
 
 
+MIXED = [param for param in ARRAYS if param.values[1] in REALS[param.values[0].kernel]
+         and len(REALS[param.values[0].kernel]) > 1]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "name"), MIXED)
+@pytest.mark.parametrize("storage", ["bfloat16", "float16"])
+def test_one_array_in_another_storage_than_the_rest_is_refused(case, name, storage):
+    """Whichever array the binding goes by, one of them is told to be of the other's type."""
+    other = {name: stored(arguments(case)[name], storage)}
+    refused(case, r"Buffer dtype mismatch: \w+ must be (float|bfloat)", **other)
+
+
 OPTIONAL = {
     "linear_forward": ("bias", "residual"),
     "linear_activation_forward": ("bias",),
+    "lm_logits": ("bias",),
     "linear_backward": ("dx", "dweight", "dbias"),
     "lm_loss": ("dx", "dweight", "dbias", "bias"),
     "embedding_forward": ("positions", "position_weight"),

@@ -3,33 +3,34 @@
 import numpy as np
 import pytest
 from cases import CASES
-from guarded import Call, Guarded, assert_same_bits, assert_within, in_float64, run
+from guarded import REALS, Call, Guarded, assert_same_bits, assert_within, in_float64, in_storage, run
 
 from rgz import _kernels
 
 PLAIN = [case for case in CASES if not case.blas]
 BLAS = [case for case in CASES if case.blas]
+IN_HALF = [case for case in CASES if REALS[case.kernel]]
 
 
 def name(case):
     return case.name
 
 
-def check_formula(case, rng):
-    for size in case.sizes + case.large:
-        call = case.make(rng, *size)
+def check_formula(case, rng, storage="float32", sizes=None):
+    for size in sizes or case.sizes + case.large:
+        call = in_storage(case.kernel, case.make(rng, *size), storage)
         wide = in_float64(call)
         want = case.oracle(**wide)
         try:
-            assert_within(run(case.kernel, call), want, case.bound(wide, want))
+            assert_within(run(case.kernel, call), want, case.allowed(wide, want, storage))
         except AssertionError as error:
             error.add_note(f"size {size}")
             raise
 
 
-def check_threads(case, rng):
+def check_threads(case, rng, storage="float32"):
     for size in case.sizes[-2:] + case.large:
-        call = case.make(rng, *size)
+        call = in_storage(case.kernel, case.make(rng, *size), storage)
         one = run(case.kernel, call, n_threads=1)
         for n_threads in (2, 3):
             assert_same_bits(one, run(case.kernel, call, n_threads))
@@ -53,6 +54,19 @@ def test_bits_do_not_depend_on_the_thread_count(isa, rng, case):
 @pytest.mark.parametrize("case", BLAS, ids=name)
 def test_bits_of_products_do_not_depend_on_the_thread_count(isa, sgemm, rng, case):
     check_threads(case, rng)
+
+
+@pytest.mark.parametrize("storage", ["bfloat16", "float16"])
+@pytest.mark.parametrize("case", IN_HALF, ids=name)
+def test_kernels_in_half_precision_match_the_float64_formula(isa, rng, case, storage):
+    """Of inputs rounded to half. Every other size: in float32 the kernels are the same, but for loads and stores."""
+    check_formula(case, rng, storage, case.sizes[len(case.name) % 2 :: 2] + case.large)
+
+
+@pytest.mark.parametrize("storage", ["bfloat16", "float16"])
+@pytest.mark.parametrize("case", IN_HALF, ids=name)
+def test_bits_in_half_precision_do_not_depend_on_the_thread_count(isa, rng, case, storage):
+    check_threads(case, rng, storage)
 
 
 # output, what it may be the same memory as: what the headers of csrc/kernels allow
