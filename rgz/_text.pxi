@@ -93,21 +93,28 @@ cdef Py_ssize_t need_scratch(str kernel, const int64_t[::1] spans, uint8_t[::1] 
 
 cdef list made_words = [None] * MADE_WORDS
 cdef uint64_t made_keys[MADE_WORDS]  # their characters; 0: none
+cdef object made_lock = object()
 
 
 cdef object word_of(str text, const uint32_t *characters, Py_ssize_t start, Py_ssize_t end):
     """The str of text[start:end]."""
     cdef uint64_t key = 0
     cdef Py_ssize_t i, slot
+    cdef object word = None
     if not 1 <= end - start <= 3:
         return PyUnicode_Substring(text, start, end)
     for i in range(start, end):
         key = key << 21 | (characters[i] + 1)
     slot = <Py_ssize_t> ((key * <uint64_t> 0x9E3779B97F4A7C15u) >> 51)
-    if made_keys[slot] != key:
-        made_words[slot] = PyUnicode_Substring(text, start, end)
-        made_keys[slot] = key
-    return made_words[slot]
+    with cython.critical_section(made_lock):  # what the GIL is elsewhere; a word and its key belong together
+        if made_keys[slot] == key:
+            word = made_words[slot]
+    if word is None:
+        word = PyUnicode_Substring(text, start, end)
+        with cython.critical_section(made_lock):
+            made_words[slot] = word
+            made_keys[slot] = key
+    return word
 
 
 # --- text itself ---------------------------------------------------------------------------------------------------
