@@ -294,5 +294,5 @@ def test_a_processor_with_a_name_has_that(tmp_path, monkeypatch):
     line = line_to_post(machine, parameters=4_718_848, peak=401.6, tokens=12345.6, share=0.914, writing=4321.9)
     assert line == (
         f"rgz {rgz.__version__} | AMD Ryzen 5 / x | avx2, 6 threads | sgemm 402 GFLOP/s | "
-        "train 4.7M: 12,346 tokens/s (91% of sgemm) | generate 4,322 tokens/s"
+        "train 4.72 M: 12,346 tokens/s (91% of sgemm) | generate 4,322 tokens/s"
     )

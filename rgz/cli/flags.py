@@ -277,7 +277,7 @@ def read_config(path: str, known: list[str]) -> dict[str, Any]:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=error.strerror or error)) from error
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, UnicodeDecodeError; nested too deeply
         raise RgzError(tr("{path} is not valid TOML: {reason}", path=path, reason=error)) from error
     plain = {}
     for key, value in values.items():

@@ -88,7 +88,7 @@ def child(options: argparse.Namespace) -> int:
 
     def begun(number: int) -> None:
         if number % 100 == 0:
-            faulthandler.dump_traceback_later(120, exit=True)  # C that does not come back
+            faulthandler.dump_traceback_later(600, exit=True)  # C that does not come back, or a wait
         print(number, flush=True)
 
     outcome = fuzz(name, range(options.first, options.first + options.count), options.seed, alarm=True, begun=begun)

@@ -17,7 +17,7 @@ from rgz.errors import RgzError
 from .formats import FORMATS, Format
 from .mutations import damaged
 
-TOO_LONG = 20.0  # seconds for one file
+TOO_LONG = 20.0  # seconds of processor time for one file
 
 
 class Hang(BaseException):
@@ -112,13 +112,13 @@ def _no_longer_than(seconds: float) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise Hang
 
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    previous = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
