@@ -140,22 +140,18 @@ static void activate_block(int activation, rgz_real *y, const rgz_real *x, rgz_i
 _Static_assert(GEMM_DEPTH *(GEMM_WIDTH + GEMM_HEIGHT) + GEMM_SUMS * GEMM_WIDTH <= RGZ_PRODUCT_SCRATCH,
                "panels, strips and sums fit");
 
-/* Rows [i0, end) and columns [j0, j0 + width) of c, as tile_target says of block row 0. */
+/* Rows [i0, end) and columns [j0, j0 + width) of c. Partial sums are kept in `kept`, or with it NULL in g->sums. */
 RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rgz_int j0, rgz_int width, float *kept) {
     float *panels = rgz_product_scratch(), *strips = panels + GEMM_DEPTH * GEMM_WIDTH;
     const int in_place = reads_in_place(g, width);
     for (rgz_int p0 = 0; p0 < g->k; p0 += GEMM_DEPTH * UNIT) {
         const rgz_int depth = rgz_min(GEMM_DEPTH * UNIT, g->k - p0), units = rgz_blocks(depth, UNIT);
+        const int last = p0 + depth == g->k;
         const rgz_real *b = g->b_trans ? g->b + j0 * g->ldb + p0 : g->b + p0 * g->ldb + j0;
         if (!in_place) pack(panels, GEMM_PANEL, b, g->ldb, g->b_trans, depth, width);
-        const int last = p0 + depth == g->k;
-        tile_target t = {kept ? kept : g->sums + i0 * g->ldc + j0,
-                         kept ? GEMM_WIDTH : g->ldc,
-                         g->add || p0,
-                         NULL,
-                         NULL,
-                         NULL,
-                         g->ldc};
+        tile_target t = {.ldc = g->ldc, .add = g->add || p0};
+        t.sums = kept ? kept : g->sums + i0 * g->ldc + j0;
+        t.lds = kept ? GEMM_WIDTH : g->ldc;
         if (p0 == 0 && g->bias) t.bias = g->bias + j0;
         if (p0 == 0 && g->residual) t.residual = g->residual + i0 * g->ldc + j0;
         if (kept && last) t.c = g->c + i0 * g->ldc + j0;
@@ -174,6 +170,7 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
     }
 }
 
+/* Where k takes several blocks and c is in half precision, b is copied anew for every GEMM_SUMS rows. */
 static void own_gemm(const rgz_product *whole) {
     rgz_product g = *whole;
 #if RGZ_STORAGE == RGZ_F32
