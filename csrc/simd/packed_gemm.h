@@ -18,7 +18,7 @@
 #include "scratch.h"
 
 #define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a panel */
-enum { GEMM_DEPTH = 256, GEMM_WIDTH = 16 * GEMM_PANEL, GEMM_HEIGHT = 4 * MM_ROWS, GEMM_SUMS = 5 * GEMM_HEIGHT };
+enum { GEMM_DEPTH = 256, GEMM_WIDTH = 16 * GEMM_PANEL, GEMM_HEIGHT = 4 * MM_ROWS, GEMM_SUMS = 6 * GEMM_HEIGHT };
 
 /* Whether a block of b may be read where it is: copying rows of up to 3 KiB costs more than it saves, measured for 120
  * to 1,000 rows of a; longer ones a power of two apart are thrown out of the caches before they are read again. */
@@ -170,7 +170,7 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
     }
 }
 
-/* Where k takes several blocks and c is in half precision, b is copied anew for every GEMM_SUMS rows. */
+/* Where k takes several blocks and c is in half precision, b is copied anew for every part of at most GEMM_SUMS rows. */
 static void own_gemm(const rgz_product *whole) {
     rgz_product g = *whole;
 #if RGZ_STORAGE == RGZ_F32
@@ -179,7 +179,8 @@ static void own_gemm(const rgz_product *whole) {
 #else
     float *const kept = g.sums ? NULL : rgz_product_scratch() + GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT);
 #endif
-    const rgz_int high = kept && g.k > GEMM_DEPTH * UNIT ? GEMM_SUMS : g.m;
+    const rgz_int parts = kept && g.k > GEMM_DEPTH * UNIT ? rgz_blocks(g.m, GEMM_SUMS) : 1;
+    const rgz_int high = rgz_blocks(rgz_blocks(g.m, parts), MM_ROWS) * MM_ROWS;
     for (rgz_int j0 = 0; j0 < g.n; j0 += GEMM_WIDTH)
         for (rgz_int i0 = 0; i0 < g.m; i0 += high)
             own_gemm_block(&g, i0, rgz_min(i0 + high, g.m), j0, rgz_min(GEMM_WIDTH, g.n - j0), kept);
