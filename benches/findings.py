@@ -35,6 +35,10 @@ _BANDWIDTH = {
 }
 ATTENTION = [(16, 8, 128, 32), (8, 8, 512, 64), (2, 8, 2048, 64), (1, 8, 4096, 64)]  # batch, heads, time, head size
 PRODUCTS = [(2048, 256, 768), (2048, 1024, 256), (2048, 256, 12000), (2048, 2048, 2048)]  # m, k, n
+LAYERS = [(size, size, size) for size in (1024, 2048, 4096)] + [  # rows, in, out
+    (2048, 256, 768), (2048, 1024, 256), (256, 256, 12000), (2048, 512, 1536), (2048, 2048, 512), (256, 512, 6400),
+    (1024, 768, 2304), (1024, 3072, 768), (256, 768, 50257),
+]  # fmt: skip
 
 FINDINGS: dict[str, Finding] = {
     **{
@@ -98,6 +102,14 @@ FINDINGS: dict[str, Finding] = {
         f"matmul {shape}": Finding(f"product {shape[0]} x {shape[1]} x {shape[2]}",
                                    f"矩阵乘 {shape[0]} x {shape[1]} x {shape[2]}", "GFLOP/s")
         for shape in PRODUCTS
+    },
+    **{
+        f"layer {dtype} {shape}": Finding(
+            f"a layer's three products in {dtype}, {shape[0]:,} rows, {shape[1]:,} to {shape[2]:,}",
+            f"一层的三个矩阵乘，{dtype}：{shape[0]:,} 行，{shape[1]:,} 到 {shape[2]:,}", "GFLOP/s",
+        )
+        for dtype in ("bfloat16", "float16")
+        for shape in LAYERS
     },
     **{name: Finding(english, chinese, "GB/s") for name, (english, chinese) in _BANDWIDTH.items()},
     "words": Finding("Chinese to words, 9.3 MB, one thread", "中文分词，9.3 MB，单线程", "MB/s"),

@@ -1,6 +1,6 @@
 /* scratch.c - room for the copies that a product makes of its operands, one block for every thread that multiplies.
  *
- * Kernels do not allocate, and half a megabyte is more than some threads' whole stack (musl's are 128 KiB): each
+ * Kernels do not allocate, and a megabyte is more than some threads' whole stack (musl's are 128 KiB): each
  * thread's block comes with the thread.
  */
 #include "scratch.h"

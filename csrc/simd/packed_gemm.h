@@ -18,7 +18,7 @@
 #include "scratch.h"
 
 #define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a panel */
-enum { GEMM_DEPTH = 256, GEMM_WIDTH = 16 * GEMM_PANEL, GEMM_HEIGHT = 4 * MM_ROWS, GEMM_SUMS = 5 * GEMM_HEIGHT };
+enum { GEMM_DEPTH = 256, GEMM_WIDTH = 16 * GEMM_PANEL, GEMM_HEIGHT = 4 * MM_ROWS, GEMM_SUMS = 6 * GEMM_HEIGHT };
 
 /* Whether a block of b may be read where it is: copying rows of up to 3 KiB costs more than it saves, measured for 120
  * to 1,000 rows of a; longer ones a power of two apart are thrown out of the caches before they are read again. */
@@ -140,22 +140,18 @@ static void activate_block(int activation, rgz_real *y, const rgz_real *x, rgz_i
 _Static_assert(GEMM_DEPTH *(GEMM_WIDTH + GEMM_HEIGHT) + GEMM_SUMS * GEMM_WIDTH <= RGZ_PRODUCT_SCRATCH,
                "panels, strips and sums fit");
 
-/* Rows [i0, end) and columns [j0, j0 + width) of c, as tile_target says of block row 0. */
+/* Rows [i0, end) and columns [j0, j0 + width) of c. Partial sums are kept in `kept`, or with it NULL in g->sums. */
 RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rgz_int j0, rgz_int width, float *kept) {
     float *panels = rgz_product_scratch(), *strips = panels + GEMM_DEPTH * GEMM_WIDTH;
     const int in_place = reads_in_place(g, width);
     for (rgz_int p0 = 0; p0 < g->k; p0 += GEMM_DEPTH * UNIT) {
         const rgz_int depth = rgz_min(GEMM_DEPTH * UNIT, g->k - p0), units = rgz_blocks(depth, UNIT);
+        const int last = p0 + depth == g->k;
         const rgz_real *b = g->b_trans ? g->b + j0 * g->ldb + p0 : g->b + p0 * g->ldb + j0;
         if (!in_place) pack(panels, GEMM_PANEL, b, g->ldb, g->b_trans, depth, width);
-        const int last = p0 + depth == g->k;
-        tile_target t = {kept ? kept : g->sums + i0 * g->ldc + j0,
-                         kept ? GEMM_WIDTH : g->ldc,
-                         g->add || p0,
-                         NULL,
-                         NULL,
-                         NULL,
-                         g->ldc};
+        tile_target t = {.ldc = g->ldc, .add = g->add || p0};
+        t.sums = kept ? kept : g->sums + i0 * g->ldc + j0;
+        t.lds = kept ? GEMM_WIDTH : g->ldc;
         if (p0 == 0 && g->bias) t.bias = g->bias + j0;
         if (p0 == 0 && g->residual) t.residual = g->residual + i0 * g->ldc + j0;
         if (kept && last) t.c = g->c + i0 * g->ldc + j0;
@@ -174,6 +170,7 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
     }
 }
 
+/* Where k takes several blocks and c is in half precision, b is copied anew for every part of at most GEMM_SUMS rows. */
 static void own_gemm(const rgz_product *whole) {
     rgz_product g = *whole;
 #if RGZ_STORAGE == RGZ_F32
@@ -182,7 +179,8 @@ static void own_gemm(const rgz_product *whole) {
 #else
     float *const kept = g.sums ? NULL : rgz_product_scratch() + GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT);
 #endif
-    const rgz_int high = kept && g.k > GEMM_DEPTH * UNIT ? GEMM_SUMS : g.m;
+    const rgz_int parts = kept && g.k > GEMM_DEPTH * UNIT ? rgz_blocks(g.m, GEMM_SUMS) : 1;
+    const rgz_int high = rgz_blocks(rgz_blocks(g.m, parts), MM_ROWS) * MM_ROWS;
     for (rgz_int j0 = 0; j0 < g.n; j0 += GEMM_WIDTH)
         for (rgz_int i0 = 0; i0 < g.m; i0 += high)
             own_gemm_block(&g, i0, rgz_min(i0 + high, g.m), j0, rgz_min(GEMM_WIDTH, g.n - j0), kept);

@@ -1,0 +1,76 @@
+"""Products of half precision beyond one block, their special values, and where they round."""
+
+import numpy as np
+import pytest
+from cases import CASES
+from guarded import assert_same_bits, assert_within, in_float64, in_storage, run, stored, widened
+
+from rgz import _kernels
+
+# Beyond every block: 512 of k (pairs), 288 rows of kept sums, 512 columns; k odd, edges in all directions.
+SIZES = ((289, 515, 33), (300, 1027, 530), (30, 2049, 17))
+ONE_EACH = {case.kernel: case for case in CASES if case.kernel in ("matmul", "linear_forward", "linear_backward")}
+
+
+@pytest.fixture(params=["bfloat16", "float16"])
+def storage(request):
+    return request.param
+
+
+def forward(x, weight, storage, bias=None, n_threads=2):
+    """x weight^T, stored in half and widened again."""
+    y = stored(np.zeros((len(x), len(weight)), np.float32), storage)
+    _kernels.linear_forward(y, stored(x, storage), stored(weight, storage), bias, None, n_threads)
+    return widened(y)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("kernel", ONE_EACH)
+def test_products_of_several_blocks_match_the_float64_formula(isa, rng, storage, kernel, size):
+    case = ONE_EACH[kernel]
+    call = in_storage(kernel, case.make(rng, *size), storage)
+    wide = in_float64(call)
+    want = case.oracle(**wide)
+    one = run(kernel, call)
+    assert_within(one, want, case.allowed(wide, want, storage))
+    for n_threads in (2, 3):
+        assert_same_bits(one, run(kernel, call, n_threads))
+
+
+def test_bits_do_not_depend_on_what_else_is_multiplied(isa, rng, storage):
+    """Rows and columns alone, which fall into other tiles, blocks and edges."""
+    x, weight = rng.standard_normal((500, 1111), np.float32), rng.standard_normal((600, 1111), np.float32)
+    whole = forward(x, weight, storage)
+    for rows, columns in ((slice(0, 7), slice(0, 1)), (slice(238, 295), slice(500, 530)), (slice(13, 500), slice(599))):
+        part = forward(x[rows], weight[columns], storage)
+        assert part.tobytes() == whole[rows, columns].tobytes()
+
+
+def test_sums_are_rounded_only_at_the_end(isa, storage):
+    """1,025 after a fourth of k, 2,049 after a half are odd: rounded to half there, the 1 would be lost."""
+    x, weight = np.ones((300, 4096), np.float32), np.ones((40, 4096), np.float32)
+    weight[:, 1:2048], weight[:, 0], weight[:, 2048:] = 4.0, 5.0, -4.0
+    assert (forward(x, weight, storage) == 1.0).all()
+
+
+def test_nan_and_inf_stay_in_their_rows_and_columns(isa, rng, storage):
+    for k in (1, 2, 33, 600, 601):
+        x, weight = rng.uniform(1, 2, (29, k)).astype(np.float32), rng.uniform(1, 2, (37, k)).astype(np.float32)
+        x[7, k - 1], x[28, 0], x[9, k // 2] = np.nan, np.inf, -np.inf
+        weight[36, k - 1], weight[3, k - 1] = np.nan, np.inf
+        got = forward(x, weight, storage)
+        with np.errstate(invalid="ignore"):
+            want = x.astype(float) @ weight.T.astype(float)
+        for special in (np.isnan, np.isposinf, np.isneginf):
+            np.testing.assert_array_equal(special(got), special(want), err_msg=f"k {k}")
+
+
+def test_what_is_too_large_for_the_storage_becomes_inf(isa, storage):
+    large = np.float32({"bfloat16": 2.0**127, "float16": 2.0**15}[storage])
+    got = forward(np.full((9, 2), large), np.float32([[1, 0], [1, 1], [-1, -1]]), storage)
+    np.testing.assert_array_equal(got, np.tile(np.float32([large, np.inf, -np.inf]), (9, 1)))
+
+
+def test_the_smallest_float16_count(isa):
+    got = forward(np.full((9, 1024), 2.0**-24, np.float32), np.ones((5, 1024), np.float32), "float16")
+    assert (got == 2.0**-14).all()
