@@ -23,9 +23,9 @@ for version in 3.12 3.13; do
     fi
 done
 
-# Debian testing has the newest: its packages are unpacked beside ours and entered.
+# Debian 14 has the newest: its packages are unpacked beside ours and entered.
 newest=3.15 root="$SCRATCH/newest"
-debian_root "$root" testing amd64 base-files "python$newest" libstdc++6 libgomp1
+debian_root "$root" forky amd64 base-files "python$newest" libstdc++6 libgomp1
 wheels_for "$root/site" "$newest" x86_64 pytest $(dependencies)
 python -m zipfile -e "$wheel" "$root/site"
 mkdir -p "$root"/{proc,sys,dev,tests}

@@ -2,8 +2,12 @@
 . "$CI_FOLDER/common.sh"
 need_debian qemu-user-static
 cd "$AWAY"
-for cpu in Nehalem Haswell; do
-    qemu-x86_64-static -cpu $cpu "$VENV/bin/python" -P -m pytest -q -p no:cacheprovider tests/kernels >"$SCRATCH/$cpu" 2>&1 &
-done
+# An emulated product takes hundreds of times as long: each processor tries what the weaker one does not have.
+emulated() {
+    qemu-x86_64-static -cpu "$1" "$VENV/bin/python" -P -m pytest -q -p no:cacheprovider -k "$2" \
+        tests/kernels/test_binding.py tests/kernels/test_formulas.py >"$SCRATCH/$1" 2>&1
+}
+emulated Nehalem generic &
+emulated Haswell avx2 &
 at_once || { cat "$SCRATCH"/{Nehalem,Haswell}; exit 1; }
 tail -n 1 "$SCRATCH"/{Nehalem,Haswell}
