@@ -3,7 +3,7 @@
 python -m benches.guide --data FOLDER [--json RESULT.json] [--zh] [--only ITEM,...] [--part time|loss] [--seeds 0,1]
 
 FOLDER holds rustgpt-chinese/; a tenth of its 2,477 texts is held out by seed. Every setting trains in a process of its
-own. Time is that of the quicker of two epochs (of one sample an update: of the only one) without validation. Validation
+own. Time is that of the quicker of two epochs (of the slowest settings: of the only one) without validation. Validation
 loss is that of the weights which a run of EPOCHS epochs leaves, in nats a token, the mean over the seeds. With --json
 what was measured is kept, and only what is missing there is run: a long comparison may be made in pieces. The table
 goes to stdout.
@@ -21,7 +21,7 @@ from typing import Any
 from benches.guide_items import EPOCHS, ITEMS, LOSS, NONE, TIME, Item
 from benches.setting import in_a_process, key_of
 
-TIMED_EPOCHS = 2  # of one sample an update only one: it has as many updates
+TIMED_EPOCHS = 2  # of the slowest settings only one
 CHINESE = {
     "item": "项目", "off": "关", "on": "开", "time an epoch": "每轮用时", "validation loss": "验证损失",
     "the guide's estimate": "指南的估计", "{off} -> {on} s ({change})": "{off} -> {on} 秒（{change}）",
@@ -64,7 +64,8 @@ def timed(setting: Any) -> dict[str, Any]:
     """The setting as its time is measured: without validation, except where that is part of what is compared."""
     validate = setting.get("validate_time", False)
     rest = {name: value for name, value in setting.items() if name != "validate_time"}
-    epochs = 1 if setting["arguments"]["batch_size"] == 1 else TIMED_EPOCHS
+    slow = setting["arguments"]["batch_size"] == 1 or "environment" in setting
+    epochs = 1 if slow else TIMED_EPOCHS
     return {**rest, "epochs": epochs, "validate": validate, "seed": 0}
 
 
@@ -91,11 +92,15 @@ class Table:
         return (CHINESE.get(text, text) if self._chinese else text).format(**values)
 
     def time(self, item: Item) -> str:
-        found = [self._results.of(TIME, timed(setting)) for setting in (item.before, item.after)]
-        if TIME not in item.parts or None in found:
-            return "-"
-        off, on = (min(outcome["seconds"]) for outcome in found if outcome)
-        return self.say("{off} -> {on} s ({change})", off=f"{off:.1f}", on=f"{on:.1f}", change=_change(off, on))
+        """Of runs made for their time; without such, of those made for their loss, which validate both off and on."""
+        seconds = []
+        for setting in (item.before, item.after):
+            timings = self._results.of(TIME, timed(setting)), self._results.of(LOSS, trained(item, setting, 0))
+            seconds.append([outcome and min(outcome["seconds"]) for outcome in timings])
+        for off, on in zip(*seconds, strict=True):
+            if TIME in item.parts and off and on:
+                return self.say("{off} -> {on} s ({change})", off=f"{off:.1f}", on=f"{on:.1f}", change=_change(off, on))
+        return "-"
 
     def loss(self, item: Item) -> str:
         if LOSS not in item.parts:

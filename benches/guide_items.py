@@ -13,7 +13,7 @@ from typing import Any
 from benches.setting import RUSTGPT, merged
 
 TIME, LOSS = "time", "loss"
-EPOCHS = 3
+EPOCHS = 5
 
 
 def _recipe() -> dict[str, Any]:
@@ -87,7 +87,7 @@ ITEMS = (
         "3", ("early stopping", "早停"), ("all epochs, last weights", "跑满轮数，最后的权重"),
         ("patience 3, best weights", "耐心 3，最佳权重"), TOGETHER,
         _arguments(lr_scheduler_type="constant_with_warmup", min_lr_ratio=0.0),
-        _arguments(lr_scheduler_type="constant_with_warmup", min_lr_ratio=0.0, **_STOPPING), (LOSS,), 3,
+        _arguments(lr_scheduler_type="constant_with_warmup", min_lr_ratio=0.0, **_STOPPING), (LOSS,), 2,
     ),
     Item(
         "4", ("monitoring", "监控"), ("none", "无"),

@@ -35,7 +35,7 @@ def results(tmp_path):
         for side, setting in enumerate((item.before, item.after)):
             outcomes[TIME].setdefault(key_of(guide.timed(setting)), {"seconds": [30.0, 10.0 * place - side]})
             for seed in (0, 1):
-                left = {"left": place - side / 2 + seed, "losses": [1.0] * (4 - side)}
+                left = {"left": place - side / 2 + seed, "losses": [1.0] * (4 - side), "seconds": [99.0]}
                 outcomes[LOSS].setdefault(key_of(guide.trained(item, setting, seed)), left)
     path = tmp_path / "result.json"
     path.write_text(json.dumps({"outcomes": outcomes}))
@@ -53,6 +53,14 @@ def test_a_row_has_the_better_epoch_and_the_mean_over_the_seeds(results):
 def test_what_is_not_measured_is_left_open(results):
     rows = guide.Table(results, [7], chinese=False).rows(list(ITEMS))
     assert {row[4] for row in rows} == {"-", "the same"}
+
+
+def test_without_runs_for_the_time_it_is_that_of_the_runs_for_the_loss(results):
+    for key in results.outcomes[LOSS]:
+        results.outcomes[LOSS][key]["seconds"] = [9.0, 8.0]
+    results.outcomes[TIME].clear()
+    rows = guide.Table(results, [0, 1], chinese=False).rows(list(ITEMS))
+    assert (rows[0][3], rows[1][3]) == ("-", "8.0 -> 8.0 s (+0 %)")
 
 
 def test_the_chinese_table_has_no_english_words(results):
