@@ -28,7 +28,7 @@ def _aligned(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
-def aligned_zeros(count: int, dtype: type[np.generic] = np.float32) -> NDArray[np.generic]:
+def aligned_zeros(count: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
     """A zeroed vector whose first element lies on a cache line."""
     size = np.dtype(dtype).itemsize
     raw = np.zeros(count * size + ALIGNMENT, np.uint8)
@@ -100,7 +100,7 @@ class ParameterLayout:
 
     def zeros(self, without: int = 0) -> Floats:
         """A flat vector, or what is left of it without so many parameters at its beginning."""
-        return aligned_zeros(self.total - without)  # type: ignore[return-value]
+        return aligned_zeros(self.total - without)
 
     def views(self, flat: Floats, half: Reals | None = None) -> dict[str, Reals]:
         """Name to shaped view of a flat vector, no copies.
