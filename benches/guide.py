@@ -95,10 +95,12 @@ class Table:
         """Of runs made for their time; without such, of those made for their loss, which validate both off and on."""
         seconds = []
         for setting in (item.before, item.after):
-            timings = self._results.of(TIME, timed(setting)), self._results.of(LOSS, trained(item, setting, 0))
+            timings = [self._results.of(TIME, timed(setting))] if TIME in item.parts else []
+            if item.parts == (TIME, LOSS):
+                timings.append(self._results.of(LOSS, trained(item, setting, 0)))
             seconds.append([outcome and min(outcome["seconds"]) for outcome in timings])
         for off, on in zip(*seconds, strict=True):
-            if TIME in item.parts and off and on:
+            if off and on:
                 return self.say("{off} -> {on} s ({change})", off=f"{off:.1f}", on=f"{on:.1f}", change=_change(off, on))
         return "-"
 

@@ -114,7 +114,6 @@ def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) ->
     if small := is_small(tokens, parameters):
         chosen += choose_for_small_corpus(settings, validated=texts.val is not None)
     chosen += choose_size(settings, tokens, _MOST_EPOCHS, small=small)
-    config = _shape(settings, preset, tokenizer.vocab_size)  # with the dropout that was chosen
     args = settings.arguments(run_name(data))
     refuse_too_large(config)
     info = run_info("train", data, validation)

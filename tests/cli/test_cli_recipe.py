@@ -9,8 +9,8 @@ from rgz.cli.recipe import choose_for_small_corpus, choose_size, is_small
 from rgz.cli.settings import Settings
 
 
-def chosen(training=None, model=None, validated=True):
-    settings = Settings(dict(training or {}), dict(model or {}), {})
+def chosen(training=None, validated=True):
+    settings = Settings(dict(training or {}), {}, {})
     return choose_for_small_corpus(settings, validated), settings
 
 
@@ -20,15 +20,15 @@ def test_a_corpus_is_small_for_a_model_with_ten_times_as_many_parameters():
 
 
 def test_what_was_given_is_kept():
-    flags, settings = chosen({"augment": None, "early_stopping_patience": None}, {"dropout": 0.0})
-    assert flags == [] and settings.model == {"dropout": 0.0}
+    flags, settings = chosen({"augment": None, "early_stopping_patience": None})
+    assert flags == [] and settings.model == {}
     assert settings.training == {"augment": None, "early_stopping_patience": None}
 
 
 @pytest.mark.parametrize(("training", "validated"), [({}, False), ({"eval_steps": 10}, True)])
 def test_training_stops_early_only_by_validation_once_an_epoch(training, validated):
     flags, settings = chosen(training, validated=validated)
-    assert flags == ["--dropout 0.3", "--augment 0.1"] and "early_stopping_patience" not in settings.training
+    assert flags == ["--augment 0.1"] and "early_stopping_patience" not in settings.training
     assert "--early-stopping-patience 5" in chosen()[0]
 
 
@@ -46,7 +46,6 @@ def test_the_recipe_reaches_the_run_and_the_resumed_one(rgz, texts, tmp_path):
     run = tmp_path / "run"
     result = rgz("train", texts, "-o", run, *TINY, "--hidden-size", 64, "--max-time", "0.001s", "--num-train-epochs", 3)
     assert result.exit_code == 0, result.stderr
-    assert json.loads((run / "config.json").read_text())["dropout"] == 0.3
     arguments = json.loads((run / "training_args.json").read_text())["arguments"]
     assert (arguments["augment"]["synonyms"], arguments["early_stopping_patience"]) == (0.1, 5)
     assert arguments["num_train_epochs"] == 3.0
@@ -56,9 +55,8 @@ def test_the_recipe_reaches_the_run_and_the_resumed_one(rgz, texts, tmp_path):
 
 def test_all_of_it_can_be_turned_off(rgz, texts, tmp_path):
     run = tmp_path / "run"
-    off = ["--dropout", 0, "--augment", "none", "--early-stopping-patience", "none", "--max-steps", 2]
+    off = ["--augment", "none", "--early-stopping-patience", "none", "--max-steps", 2]
     result = rgz("train", texts, "-o", run, *TINY, "--hidden-size", 64, *off)
     assert result.exit_code == 0, result.stderr
     arguments = json.loads((run / "training_args.json").read_text())["arguments"]
     assert (arguments["augment"], arguments["early_stopping_patience"]) == (None, None)
-    assert json.loads((run / "config.json").read_text())["dropout"] == 0.0

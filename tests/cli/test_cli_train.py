@@ -108,7 +108,7 @@ def test_what_was_not_given_is_chosen_for_the_text_and_said(rgz, texts):
     result = rgz("train", texts, "--dry-run")
     assert result.exit_code == 0, result.stderr
     assert (
-        "chosen for this text: --preset pico --learning-rate 0.002 --dropout 0.3 --augment 0.1 "
+        "chosen for this text: --preset pico --learning-rate 0.002 --augment 0.1 "
         "--early-stopping-patience 5 --batch-size 4 --num-train-epochs 20)" in result.stdout
     )
     assert [preset_for(n) for n in (0, 49_999, 50_000, 5_000_000)] == ["pico", "pico", "nano", "micro"]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from rgz.errors import RgzError
 from rgz.train import Callback, RunDirectory
 
-BUSY = "another process is writing to .*run right now"
+BUSY = "another (process|Trainer of this process) is writing to .*run"
 HOLD = "import sys; from rgz.train import RunDirectory; RunDirectory(sys.argv[1]).lock(); print('held', flush=True); "
 
 
@@ -46,13 +47,15 @@ def test_a_second_trainer_is_refused_as_long_as_the_first_one_runs(make_trainer)
     assert make_trainer(num_train_epochs=3, overwrite=True).train()  # free again
 
 
-def test_two_that_begin_in_the_same_new_folder_do_not_throw_each_other_away(make_trainer):
-    """The second finds no folder, and begins between the first one's look and its first file."""
-    other = make_trainer()
-    at = At("on_train_begin", other.train)
+def test_a_run_that_another_process_began_in_the_same_new_folder_is_not_thrown_away(make_trainer, tmp_path):
+    """It was written between this one's look, which finds no folder, and its first file."""
+    other = make_trainer(output_dir=str(tmp_path / "other"))
+    history = other.train()
+    at = At("on_train_begin", lambda: shutil.copytree(other.run.path, tmp_path / "run"))
     with pytest.raises(RgzError, match="already holds a run"):
         make_trainer(callbacks=[at]).train()
-    assert other.run.read_history() == other.state.log_history and other.run.checkpoints()
+    run = RunDirectory(tmp_path / "run")
+    assert run.read_history() == history and run.checkpoints()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
