@@ -139,7 +139,7 @@ class Arena:
     """
 
     def __init__(self, nbytes: int | None = None, dtype: str = "float32") -> None:
-        self._real = STORAGE[dtype]
+        self.dtype, self._real = dtype, STORAGE[dtype]
         self._block = None if nbytes is None else aligned_zeros(nbytes, np.uint8)
         self._shared: dict[str, NDArray[np.generic]] = {}
         self.used = 0

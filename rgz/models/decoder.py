@@ -131,7 +131,7 @@ class Decoder(Weighted):
             return
         most_rows, most_sequences = max(rows, most_rows), max(sequences, most_sequences)
         needed = self.planned_bytes(most_rows, most_sequences, *kind)
-        if needed > self._arena.capacity:
+        if needed > self._arena.capacity or self._arena.dtype != self.dtype:
             self._arena = Arena(0)  # let go of the old block before the new one is taken
             self._arena = Arena(needed, self.dtype)
         self._largest[kind] = most_rows, most_sequences

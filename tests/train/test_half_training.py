@@ -80,9 +80,10 @@ def test_stopping_and_going_on_equals_never_stopping(tmp_path, monkeypatch, dtyp
     assert states[0]["step"] == states[1]["step"]
     if dtype == "float16":
         scales = [report["loss_scale"] for report in history]
-        assert 0 < whole.state.overflows < 12 and len(set(scales)) > 2
+        assert 0 < whole.state.overflows < 12 and len(set(scales)) >= 2
         assert states[0]["step"]["TrainStep"]["loss_scale"]["value"] == scales[-1]
-    assert history[-1]["val_loss"] < history[3]["val_loss"]
+    losses = [report["val_loss"] for report in history if "val_loss" in report]
+    assert losses[-1] < losses[0]
 
 
 def test_weights_are_saved_in_float32_and_the_best_ones_answer(tmp_path):
