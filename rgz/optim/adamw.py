@@ -57,7 +57,8 @@ class AdamWState:
             raise unknown_name("optim_dtype", dtype, OPTIM_DTYPES)
         self.settings, self.seed = settings, seed
         self.n_decayed = layout.n_decayed
-        self.m, self.v = (aligned_zeros(layout.total, STORAGE[dtype]) for _ in range(2))
+        self.m: Reals = aligned_zeros(layout.total, STORAGE[dtype])
+        self.v: Reals = aligned_zeros(layout.total, STORAGE[dtype])
         self._half = dtype == "bfloat16"
 
     def update(

@@ -11,7 +11,7 @@ import numpy as np
 from rgz import _kernels
 from rgz.data.batches import IGNORED
 from rgz.errors import RgzError
-from rgz.memory import Floats, Ints
+from rgz.memory import Ints, Reals
 from rgz.messages import tr
 from rgz.models.decoder import Decoder, check_tokens
 from rgz.optim.adamw import AdamW, AdamWState
@@ -208,11 +208,11 @@ class TrainStep:
 
     # --- state ---
 
-    def state_tensors(self) -> dict[str, Floats]:
+    def state_tensors(self) -> dict[str, Reals]:
         """Both moments, as views: save them with n_updates to go on later."""
         return {"optimizer.m": self._optimizer.m, "optimizer.v": self._optimizer.v}
 
-    def load_state(self, tensors: Mapping[str, Floats], n_updates: int) -> None:
+    def load_state(self, tensors: Mapping[str, Reals], n_updates: int) -> None:
         for name, mine in self.state_tensors().items():
             if tensors[name].shape != mine.shape:
                 raise RgzError(
