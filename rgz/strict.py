@@ -8,6 +8,7 @@ import math
 import numbers
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -159,7 +160,7 @@ def _fits(value: object, kinds: list[str]) -> bool:
             return len(value) == 2 and all(_fits(item, ["float"]) for item in value)
         return "tuple[str, ...]" in kinds and all(isinstance(item, str) for item in value)
     if isinstance(value, numbers.Integral):  # NumPy's integers too
-        return "int" in kinds or "float" in kinds
+        return "int" in kinds or ("float" in kinds and abs(int(value)) <= sys.float_info.max)
     return isinstance(value, numbers.Real) and "float" in kinds
 
 
