@@ -21,30 +21,33 @@ cat >"$folder/android.h" <<'H'
 #pragma GCC poison aligned_alloc pthread_setaffinity_np timespec_get getrandom getentropy
 H
 
-# understood ISA:FLAGS... -- COMPILER...: every source, once for each instruction set.
+# understood ISA:FLAGS... -- COMPILER...: every source, once for each instruction set and storage.
 understood() {
-    local set isas=()
+    local set storage isas=()
     while [ "$1" != -- ]; do isas+=("$1") && shift; done
     shift
     local compiler=("$@" -fsyntax-only -Wall -Werror -Wno-unknown-pragmas '-Wno-#warnings' -Icsrc "-I$folder")
     for set in "${isas[@]}"; do
-        # shellcheck disable=SC2086 # flags are words
-        "${compiler[@]}" ${set#*:} -DRGZ_ISA="${set%%:*}" -DRGZ_VEC_HEADER="\"simd/vec_${set%%:*}.h\"" \
-            csrc/kernels/*.c csrc/table.c
+        for storage in 0:f32 1:bf16 2:f16; do
+            # shellcheck disable=SC2086 # flags are words
+            "${compiler[@]}" ${set#*:} -DRGZ_ISA="${set%%:*}" -DRGZ_VEC_HEADER="\"simd/vec_${set%%:*}.h\"" \
+                -DRGZ_STORAGE="${storage%:*}" -DRGZ_STORAGE_NAME="${storage#*:}" csrc/kernels/*.c csrc/table.c
+        done
     done
-    "${compiler[@]}" csrc/*.c csrc/text/*.c -DRGZ_ISA=generic -DRGZ_VEC_HEADER='"simd/vec_generic.h"'
+    "${compiler[@]}" csrc/{dispatch,scratch,sgemm}.c csrc/text/*.c
 }
 avx2="avx2:-mavx2 -mfma -mf16c"
 avx512="avx512:-mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mf16c"
+bf16="${avx512/avx512:/avx512bf16:-mavx512bf16 }"
 
 omp=(-fopenmp -I/usr/lib/llvm-19/lib/clang/19/include)
 msvc=(-std=c11 -fms-compatibility -fms-extensions -fms-compatibility-version=19.40 -fgnuc-version=4.2.1
     -isystem /usr/share/mingw-w64/include -include "$folder/msvc.h" "${omp[@]}")
-understood generic: "$avx2" "$avx512" -- clang-19 --target=x86_64-pc-windows-msvc "${msvc[@]}"
+understood generic: "$avx2" "$avx512" "$bf16" -- clang-19 --target=x86_64-pc-windows-msvc "${msvc[@]}"
 understood generic: neon: -- clang-19 --target=aarch64-pc-windows-msvc "${msvc[@]}"
 android=(-std=gnu11 -nostdlibinc -isystem /usr/include/x86_64-linux-musl -include "$folder/android.h" "${omp[@]}")
 understood generic: neon: -- clang-19 --target=aarch64-linux-android24 "${android[@]}"
-understood generic: "$avx2" "$avx512" -- clang-19 --target=x86_64-linux-android24 "${android[@]}"
+understood generic: "$avx2" "$avx512" "$bf16" -- clang-19 --target=x86_64-linux-android24 "${android[@]}"
 
 # All of these are in bionic at API 24; a new one must be looked up before it joins them.
 known="calloc free logf malloc memcmp memcpy memmove memset qsort realloc sqrtf strchr strlen vsnprintf"
