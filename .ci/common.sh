@@ -1,7 +1,7 @@
 # What the tiers share. Each starts with `. "$CI_FOLDER/common.sh"`.
 
 SOURCE="$SCRATCH/source" # the project
-AWAY="$SCRATCH/away"     # the tests and what they read, but neither rgz/ nor csrc/
+AWAY="$SCRATCH/away"     # the tests and what they read, but neither rgz/ nor C sources
 VENV="$SCRATCH/venv"     # what the tests need, and the wheel (tier "wheel")
 export PATH="$VENV/bin:$PATH"
 

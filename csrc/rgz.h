@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sizes.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -44,10 +46,7 @@ const rgz_kernels *rgz_active(int storage);
 void rgz_set_sgemm(void *address);
 int rgz_has_sgemm(void);
 
-/* Attention works on blocks of RGZ_ATTENTION_BLOCK queries x keys, RGZ_ATTENTION_GROUP of queries at a time; each
- * thread needs this much scratch. */
-#define RGZ_ATTENTION_BLOCK 96
-#define RGZ_ATTENTION_GROUP 3
+/* What each thread needs for attention. */
 rgz_int rgz_attention_scratch_floats(rgz_int head_size);
 
 /* Activations that a product can be followed by. */

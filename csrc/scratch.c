@@ -5,6 +5,8 @@
  */
 #include "scratch.h"
 
+#include "sizes.h"
+
 #ifdef _MSC_VER
 #define RGZ_THREAD_LOCAL __declspec(thread)
 #else

@@ -18,7 +18,12 @@
 #include "scratch.h"
 
 #define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a panel */
-enum { GEMM_DEPTH = 256, GEMM_WIDTH = 16 * GEMM_PANEL, GEMM_HEIGHT = 4 * MM_ROWS, GEMM_SUMS = 6 * GEMM_HEIGHT };
+enum {
+    GEMM_DEPTH = RGZ_GEMM_DEPTH,
+    GEMM_WIDTH = RGZ_GEMM_PANELS * GEMM_PANEL,
+    GEMM_HEIGHT = RGZ_GEMM_STRIPS * MM_ROWS,
+    GEMM_SUMS = RGZ_GEMM_KEPT * GEMM_HEIGHT
+};
 
 /* Whether a block of b may be read where it is: copying rows of up to 3 KiB costs more than it saves, measured for 120
  * to 1,000 rows of a; longer ones a power of two apart are thrown out of the caches before they are read again. */

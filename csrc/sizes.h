@@ -1,0 +1,39 @@
+/* sizes.h - how large the pieces are that kernels work on, in one place: `python -m benches.tiles` varies them one at a
+ * time (-DNAME=VALUE) and shows what each costs here.
+ */
+#ifndef RGZ_SIZES_H
+#define RGZ_SIZES_H
+
+/* simd/packed_gemm.h: terms of k in a block; panels of b and strips of a in one, parts of strips whose sums are kept. */
+#ifndef RGZ_GEMM_DEPTH
+#define RGZ_GEMM_DEPTH 256
+#endif
+#ifndef RGZ_GEMM_PANELS
+#define RGZ_GEMM_PANELS 16
+#endif
+#ifndef RGZ_GEMM_STRIPS
+#define RGZ_GEMM_STRIPS 4
+#endif
+#ifndef RGZ_GEMM_KEPT
+#define RGZ_GEMM_KEPT 6
+#endif
+
+/* Floats of a thread's scratch: the most that products need with any instruction set. */
+#ifndef RGZ_PRODUCT_SCRATCH
+#define RGZ_PRODUCT_SCRATCH (256 * (512 + 48) + 288 * 512)
+#endif
+
+/* kernels/tiles.h: tiles for every thread, so that one that is held up holds few others up. */
+#ifndef RGZ_TILES_EACH
+#define RGZ_TILES_EACH 2
+#endif
+
+/* kernels/attention.c works on blocks of queries x keys, a group of queries at a time. */
+#ifndef RGZ_ATTENTION_BLOCK
+#define RGZ_ATTENTION_BLOCK 96
+#endif
+#ifndef RGZ_ATTENTION_GROUP
+#define RGZ_ATTENTION_GROUP 3
+#endif
+
+#endif
