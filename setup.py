@@ -2,7 +2,8 @@
 flags of the first; the files that have nothing to gain from either once.
 
 Environment: RGZ_OPENMP=0 leaves OpenMP out, =1 demands it; RGZ_REQUIRE_ISA=1 makes an instruction set that the
-compiler cannot take an error instead of a notice; RGZ_EXTRA_CFLAGS, RGZ_EXTRA_LDFLAGS are appended (sanitizers).
+compiler cannot take an error instead of a notice; RGZ_ISAS=generic,avx2 builds these only (generic always);
+RGZ_EXTRA_CFLAGS, RGZ_EXTRA_LDFLAGS are appended (sanitizers).
 """
 
 import os
@@ -117,10 +118,13 @@ class BuildKernels(build_ext):
         (generated / "unicode_classes.h").write_text(unicode_classes())
 
         machine, built = target_machine(self.plat_name), []
+        wanted = {"generic", *os.environ.get("RGZ_ISAS", ",".join(ISAS)).split(",")}
+        if unknown := wanted - set(ISAS):
+            raise SystemExit(f"RGZ_ISAS may name {', '.join(ISAS)}, got {', '.join(sorted(unknown))}")
         jobs = [(source, None, None) for source in SHARED]
         for name, (machines, gcc, cl) in ISAS.items():
             flags = cl if msvc else gcc
-            if (machines is None or machine in machines) and self.compiles(name, common + flags):
+            if name in wanted and (machines is None or machine in machines) and self.compiles(name, common + flags):
                 built.append(name)
                 jobs += [(source, name, storage) for storage in STORAGES for source in [*KERNELS, "csrc/table.c"]]
 
