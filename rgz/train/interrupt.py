@@ -1,4 +1,4 @@
-"""Ctrl-C as a request that the loop answers at a safe moment, instead of an exception anywhere."""
+"""Ctrl-C, or SIGTERM, as a request that the loop answers at a safe moment, instead of an exception anywhere."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class InterruptRequest:
 def catch_interrupt(on_first: Callable[[], None]) -> Iterator[InterruptRequest]:
     """Within the block the first Ctrl-C only sets the request; the second raises KeyboardInterrupt at once.
 
+    SIGTERM (kill, timeout, the end of a container or of a session) counts as Ctrl-C, unless the program handles it.
+
     Outside the main thread, where Python delivers no signals, nothing is installed.
     """
     request = InterruptRequest()
@@ -37,8 +39,11 @@ def catch_interrupt(on_first: Callable[[], None]) -> Iterator[InterruptRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    previous = signal.signal(signal.SIGINT, handler)
+    previous = {signal.SIGINT: signal.signal(signal.SIGINT, handler)}
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, handler)
     try:
         yield request
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, before in previous.items():
+            signal.signal(number, before)

@@ -30,14 +30,15 @@ Trainer(FakeModel(), FakeTokenizer(), token_data(), None, args, step_factory=Slo
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
-def test_a_real_ctrl_c_writes_a_checkpoint_and_prints_the_command(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_real_ctrl_c_or_kill_writes_a_checkpoint_and_prints_the_command(tmp_path, number):
     run = tmp_path / "run"
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(Path(__file__).parents[1]), str(run)],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "RGZ_LANG": "en"},
     )  # fmt: skip
     line = child.stderr.readline()
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     output = line + child.communicate(timeout=60)[1]
     assert "stopping after this step; press Ctrl-C again" in output
     assert f"go on with: rgz resume {run}" in output and "KeyboardInterrupt" in output
