@@ -2,8 +2,8 @@
 . "$CI_FOLDER/common.sh"
 need_debian gcc libasan8 libubsan1
 
-# Half of the instruction sets: the weakest, and the strongest that this machine may have.
-RGZ_ISAS=generic,avx512bf16 \
+# Two of the instruction sets: instrumented kernels take minutes to compile.
+RGZ_ISAS=generic,avx2 \
     RGZ_EXTRA_CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
     RGZ_EXTRA_LDFLAGS="-fsanitize=address,undefined" build_variant sanitized
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so)"
