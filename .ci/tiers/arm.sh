@@ -5,7 +5,7 @@ root="$SCRATCH/arm/root" site="$SCRATCH/arm/site"
 mkdir -p "$SCRATCH/arm"
 debian_root "$root" bookworm arm64 python3.11-minimal libpython3.11-stdlib libpython3.11-dev libc6 libgcc-s1 \
     libstdc++6 libgomp1
-wheels_for "$site" 3.11 aarch64 pytest setuptools cython $(dependencies)
+wheels_for "$site" 3.11 aarch64 pytest ml_dtypes setuptools cython $(dependencies)
 
 arm() {
     PYTHONPATH="$site:$PWD" PYTHONDONTWRITEBYTECODE=1 \
