@@ -48,9 +48,10 @@ RGZ_INLINE void few_rows(const int count, rgz_real *y, float *sums, const rgz_re
     }
 }
 
-/* y, or with y NULL sums */
+/* y, or with y NULL sums; activated with an activation */
 static void affine(rgz_real *y, float *sums, const rgz_real *x, const rgz_real *weight, const float *bias,
-                   const rgz_real *residual, rgz_int rows, rgz_int in, rgz_int out, int n_threads) {
+                   const rgz_real *residual, int activation, rgz_real *activated, rgz_int rows, rgz_int in, rgz_int out,
+                   int n_threads) {
     if (rows <= FEW_ROWS) {
 #pragma omp parallel for num_threads(n_threads) schedule(static) if (in * out > 65536)
         for (rgz_int o = 0; o < out; o++) {
@@ -61,12 +62,15 @@ static void affine(rgz_real *y, float *sums, const rgz_real *x, const rgz_real *
             case 4: few_rows(4, y, sums, x, weight, bias, residual, in, out, o); break;
             }
         }
+        if (activation) activate_block(activation, activated, y, out, rows, out);
         return;
     }
     rgz_product g = rgz_product_nt(y, x, weight, rows, out, in);
     g.sums = sums;
     g.bias = bias;
     g.residual = residual;
+    g.activation = activation;
+    g.activated = activated;
     const tiling t = tile(&g, n_threads);
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
     for (rgz_int i = 0; i < t.count; i++) product_tile(&g, &t, i);
@@ -74,29 +78,18 @@ static void affine(rgz_real *y, float *sums, const rgz_real *x, const rgz_real *
 
 void RGZ_FN(linear_forward)(rgz_real *y, const rgz_real *x, const rgz_real *weight, const float *bias,
                             const rgz_real *residual, rgz_int rows, rgz_int in, rgz_int out, int n_threads) {
-    affine(y, NULL, x, weight, bias, residual, rows, in, out, n_threads);
+    affine(y, NULL, x, weight, bias, residual, RGZ_NO_ACTIVATION, NULL, rows, in, out, n_threads);
 }
 
 void RGZ_FN(lm_logits)(float *y, const rgz_real *x, const rgz_real *weight, const float *bias, rgz_int rows, rgz_int in,
                        rgz_int out, int n_threads) {
-    affine(NULL, y, x, weight, bias, NULL, rows, in, out, n_threads);
+    affine(NULL, y, x, weight, bias, NULL, RGZ_NO_ACTIVATION, NULL, rows, in, out, n_threads);
 }
 
 void RGZ_FN(linear_activation_forward)(rgz_real *activated, rgz_real *y, const rgz_real *x, const rgz_real *weight,
                                        const float *bias, int activation, rgz_int rows, rgz_int in, rgz_int out,
                                        int n_threads) {
-    if (rows <= FEW_ROWS) {
-        affine(y, NULL, x, weight, bias, NULL, rows, in, out, n_threads);
-        activate_block(activation, activated, y, out, rows, out);
-        return;
-    }
-    rgz_product g = rgz_product_nt(y, x, weight, rows, out, in);
-    g.bias = bias;
-    g.activation = activation;
-    g.activated = activated;
-    const tiling t = tile(&g, n_threads);
-#pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
-    for (rgz_int i = 0; i < t.count; i++) product_tile(&g, &t, i);
+    affine(y, NULL, x, weight, bias, NULL, activation, activated, rows, in, out, n_threads);
 }
 
 void RGZ_FN(linear_backward)(rgz_real *dx, float *dweight, float *dbias, const rgz_real *dy, const rgz_real *x,

@@ -22,8 +22,8 @@ _UPDATES_PER_EPOCH = 100
 _LEAST_BATCH = 4
 _SAMPLE = 500_000  # characters that tell how many of them make a token
 # A corpus with not so much as one token for so many parameters is small for the model, which knows it by heart after
-# four epochs, while its loss on other text rises. What helps was looked for on RustGPT-Chinese's corpus: see
-# benches/recipe.py, which measures it.
+# four epochs, while its loss on other text rises. What helps was looked for on RustGPT-Chinese's corpus;
+# benches/recipe.py measures it ("chosen").
 _PARAMETERS_A_TOKEN = 10
 _SMALL_CORPUS_UPDATES = 1000
 # Dropout is not among it: 0.3 gave no better best epoch than none.

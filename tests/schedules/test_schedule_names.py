@@ -22,11 +22,6 @@ from rgz.schedules import (
 )
 
 
-@pytest.fixture(autouse=True)
-def errors_in_english(monkeypatch):
-    monkeypatch.setenv("RGZ_LANG", "en")
-
-
 def test_schedules_are_found_by_their_names():
     common = {"total_steps": 100, "warmup_steps": 0.1, "min_lr_ratio": 0.01}
     assert get_schedule("constant", **common) == Constant()

@@ -23,11 +23,6 @@ from rgz.schedules import (
 )
 
 
-@pytest.fixture(autouse=True)
-def errors_in_english(monkeypatch):
-    monkeypatch.setenv("RGZ_LANG", "en")
-
-
 def guide_rate(epoch, epochs, restarts, highest):
     """The training guide's formula, item 2, as it stands there."""
     lowest = 0.01 * highest
