@@ -46,16 +46,28 @@ Work = tuple[float, Callable[[ctypes.CDLL], None], Callable[[], None]]  # flops,
 def build(folder: Path, isa: str, name: str, value: int) -> ctypes.CDLL:
     """The kernels with one constant set, as a library of their own."""
     library = folder / f"{name}_{value}.so"
-    flags = [
-        "-O3", "-std=gnu11", "-ffp-contract=off", "-fPIC", "-shared", "-fopenmp", f"-I{CSRC}", f"-DRGZ_ISA={isa}",
-        f'-DRGZ_VEC_HEADER="simd/vec_{isa}.h"', "-DRGZ_STORAGE=0", "-DRGZ_STORAGE_NAME=f32", f"-D{name}={value}",
+    common = [
+        "-O3",
+        "-std=gnu11",
+        "-fPIC",
+        "-fopenmp",
+        f"-I{CSRC}",
+        f"-D{name}={value}",
         "-DRGZ_PRODUCT_SCRATCH=2097152",
+    ]
+    kernels = [
+        "-ffp-contract=off", f"-DRGZ_ISA={isa}", f'-DRGZ_VEC_HEADER="simd/vec_{isa}.h"', "-DRGZ_STORAGE=0",
+        "-DRGZ_STORAGE_NAME=f32",
     ]  # fmt: skip
     if platform.machine() in ("x86_64", "AMD64"):
-        flags.append("-march=native")
-    sources = [CSRC / path for path in ("kernels/linear.c", "kernels/attention.c", "scratch.c", "sgemm.c")]
+        kernels.append("-march=native")
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    subprocess.run([*compiler, *flags, *map(str, sources), "-o", str(library), "-lm"], check=True)
+    objects = []
+    for flags, sources in ((kernels, ("kernels/linear.c", "kernels/attention.c")), ([], ("scratch.c", "sgemm.c"))):
+        for source in sources:
+            objects.append(str(folder / f"{name}_{value}_{Path(source).stem}.o"))
+            subprocess.run([*compiler, *common, *flags, "-c", str(CSRC / source), "-o", objects[-1]], check=True)
+    subprocess.run([*compiler, "-shared", "-fopenmp", *objects, "-o", str(library), "-lm"], check=True)
     return ctypes.CDLL(str(library))
 
 

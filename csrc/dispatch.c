@@ -155,10 +155,3 @@ int rgz_openmp(void) {
     return 0;
 #endif
 }
-
-/* keys, values and their gradients; scores and theirs; for each block of a group of queries: q, dout, both transposed,
- * dq, and two vectors. Forward needs less of everything. See attention.c. */
-rgz_int rgz_attention_scratch_floats(rgz_int head_size) {
-    const rgz_int block = RGZ_ATTENTION_BLOCK, area = head_size * block;
-    return 4 * area + 2 * block * block + RGZ_ATTENTION_GROUP * (5 * area + 2 * block);
-}
