@@ -160,7 +160,8 @@ def _fits(value: object, kinds: list[str]) -> bool:
             return len(value) == 2 and all(_fits(item, ["float"]) for item in value)
         return "tuple[str, ...]" in kinds and all(isinstance(item, str) for item in value)
     if isinstance(value, numbers.Integral):  # NumPy's integers too
-        return "int" in kinds or ("float" in kinds and abs(int(value)) <= sys.float_info.max)
+        size = abs(int(value))
+        return ("int" in kinds and size < 2**63) or ("float" in kinds and size <= sys.float_info.max)
     return isinstance(value, numbers.Real) and "float" in kinds
 
 
