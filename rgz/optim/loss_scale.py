@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from rgz.errors import RgzError
 from rgz.messages import tr
 
@@ -51,5 +49,9 @@ class LossScale:
         return {"value": self.value, "good": self.good}
 
     def load_state_dict(self, values: dict[str, float]) -> None:
-        if not self.static and math.isfinite(values["value"]):
-            self.value, self.good = float(values["value"]), int(values["good"])
+        """ValueError for a scale that none of these steps leads to."""
+        if self.static:
+            return
+        if not self.LEAST <= values["value"] <= self.MOST:
+            raise ValueError(f"loss scale {values['value']}")
+        self.value, self.good = float(values["value"]), int(values["good"])

@@ -110,7 +110,7 @@ class Saver:
             return self._load(checkpoint, in_place)
         except RgzError:
             raise
-        except (ValueError, LookupError, TypeError, AttributeError) as error:  # whole, but not what rgz writes
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:  # not what rgz writes
             reason = tr("{file} is not what was written", file=STATE)
             raise RgzError(tr("{path} is damaged: {reason}", path=checkpoint.path, reason=reason)) from error
 
@@ -136,6 +136,8 @@ class Saver:
             if name in saved["callbacks"]:
                 callback.load_state_dict(saved["callbacks"][name])
         state = TrainerState.from_dict(saved["trainer"])
+        if state.position > len(trainer.plan.batches):
+            raise ValueError(f"position {state.position}")
         if in_place:
             self.last_step = state.step
         else:

@@ -410,7 +410,7 @@ def resume(folder: Path, whole: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as run:
         trainer = trainer_of(Path(run) / "run")
         trainer.train(resume_from_checkpoint=folder)
-        assert trainer.state.step == 6 or trainer.state.stop_reason
+        assert trainer.state.step >= 6 or trainer.state.stop_reason  # more: of a run with more updates
 
 
 def arguments() -> list[dict[str, bytes]]:
