@@ -83,9 +83,12 @@ FINDINGS: dict[str, Finding] = {
     ),
     "greedy": Finding("generation, 6.0M parameters, batch 1, greedy", "生成：600 万参数，一次一条，贪心", "tokens/s"),
     "sampled": Finding("the same, sampled (top-k 40, top-p 0.95)", "同上，采样（top-k 40，top-p 0.95）", "tokens/s"),
-    "greedy large": Finding(
-        "the same, 101M parameters, weights in bfloat16", "同上，1.01 亿参数，权重为 bfloat16", "tokens/s"
-    ),
+    **{
+        f"greedy large {dtype}": Finding(
+            f"greedy, 101M parameters, weights in {dtype}", f"贪心，1.01 亿参数，权重为 {dtype}", "tokens/s"
+        )
+        for dtype in ("bfloat16", "float16")
+    },
     "prefill": Finding("reading 16 prompts of 16-112 tokens", "读入 16 条 16-112 词元的提示", "tokens/s"),
     **{
         f"attention {shape}": Finding(

@@ -79,10 +79,11 @@ ITEMS = (
     Item(
         "2", ("learning rate", "学习率"), ("0.95^(epoch/10)", "0.95^(epoch/10)"),
         ("cosine, 2 restarts", "余弦，重启 2 次"), TOGETHER, _arguments(**_GUIDE_BEFORE), _arguments(**_GUIDE_AFTER),
+        (LOSS,),
     ),
     Item(
         "2", ("learning rate", "学习率"), ("constant", "恒定"), ("warmup, cosine", "预热加余弦"), NONE,
-        _arguments(lr_scheduler_type="constant", warmup_steps=0, min_lr_ratio=0.0), RECIPE,
+        _arguments(lr_scheduler_type="constant", warmup_steps=0, min_lr_ratio=0.0), RECIPE, (LOSS,),
     ),
     Item(
         "3", ("early stopping", "早停"), ("all epochs, last weights", "跑满轮数，最后的权重"),
