@@ -24,15 +24,18 @@ KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob(
 HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*"))
 TEXT = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/text").glob("*.c"))
 SHARED = ["csrc/dispatch.c", "csrc/scratch.c", "csrc/sgemm.c", *TEXT]  # compiled once, with the baseline's flags
+BINDING = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "rgz").glob("*.pxi"))  # parts of rgz/_kernels.pyx
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mf16c"]
 STORAGES = ["f32", "bf16", "f16"]  # of activations; the numbers of rgz.h
-ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC)
+ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC; None: not by it)
     "generic": (None, [], []),
     "avx2": (("x86_64", "amd64"), ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),
     "avx512": (("x86_64", "amd64"), AVX512, ["/arch:AVX512"]),
     "avx512bf16": (("x86_64", "amd64"), [*AVX512, "-mavx512bf16"], ["/arch:AVX512"]),
     "neon": (("aarch64", "arm64"), [], []),
+    "neonbf16": (("aarch64", "arm64"), ["-march=armv8.2-a+bf16"], None),
 }
+EXTENDED = {"avx512bf16": "avx512", "neonbf16": "neon"}  # differ in bfloat16 only: the rest is that set's
 
 ANDROID = hasattr(sys, "getandroidapilevel")
 # One wheel for all Pythons from 3.11 on; Android's must link its libpython, and free-threaded builds have no such ABI.
@@ -121,12 +124,16 @@ class BuildKernels(build_ext):
         wanted = {"generic", *os.environ.get("RGZ_ISAS", ",".join(ISAS)).split(",")}
         if unknown := wanted - set(ISAS):
             raise SystemExit(f"RGZ_ISAS may name {', '.join(ISAS)}, got {', '.join(sorted(unknown))}")
+        wanted |= {EXTENDED[name] for name in wanted & set(EXTENDED)}
         jobs = [(source, None, None) for source in SHARED]
         for name, (machines, gcc, cl) in ISAS.items():
             flags = cl if msvc else gcc
-            if name in wanted and (machines is None or machine in machines) and self.compiles(name, common + flags):
+            if name not in wanted or flags is None or (machines is not None and machine not in machines):
+                continue
+            if self.compiles(name, common + flags):
                 built.append(name)
-                jobs += [(source, name, storage) for storage in STORAGES for source in [*KERNELS, "csrc/table.c"]]
+                storages = ["bf16"] if name in EXTENDED else STORAGES
+                jobs += [(source, name, storage) for storage in storages for source in [*KERNELS, "csrc/table.c"]]
 
         def compile_one(job: tuple[str, str | None, str | None]) -> str:
             source, isa, storage = job
@@ -211,7 +218,7 @@ if __name__ == "__main__":
                 ["rgz/_kernels.pyx"],
                 include_dirs=["csrc"],
                 # setuptools relinks on a change of these only, and the sdist takes them from here
-                depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS, "rgz/_text.pxi", "rgz/_bpe.pxi"],
+                depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS, *BINDING],
                 define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
                 py_limited_api=ABI3,
             )

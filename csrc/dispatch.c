@@ -12,6 +12,10 @@
 #else
 #include <cpuid.h>
 #endif
+#elif defined(__aarch64__) && defined(__linux__) /* Android too */
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 #define RGZ_CONCAT_(a, b) a##b
@@ -27,13 +31,18 @@ RGZ_TABLES(avx2)
 RGZ_TABLES(avx512)
 #endif
 #ifdef RGZ_HAVE_AVX512BF16
-RGZ_TABLES(avx512bf16)
+extern const rgz_kernels rgz_table_bf16_avx512bf16;
 #endif
 #ifdef RGZ_HAVE_NEON
 RGZ_TABLES(neon)
 #endif
+#ifdef RGZ_HAVE_NEONBF16
+extern const rgz_kernels rgz_table_bf16_neonbf16;
+#endif
 #undef RGZ_TABLES
 #define RGZ_TABLES(isa) {&rgz_table_f32_##isa, &rgz_table_bf16_##isa, &rgz_table_f16_##isa}
+/* A set that differs from another in bfloat16 only; setup.py knows which. */
+#define RGZ_TABLES_BF16(isa, other) {&rgz_table_f32_##other, &rgz_table_bf16_##isa, &rgz_table_f16_##other}
 
 #ifdef RGZ_X86
 static void cpuid(int leaf, int sub, unsigned r[4]) {
@@ -91,6 +100,18 @@ static int can_avx512(void) { return 0; }
 static int can_avx512bf16(void) { return 0; }
 #endif
 
+static int can_neonbf16(void) {
+#if defined(__aarch64__) && defined(__linux__)
+    return getauxval(AT_HWCAP2) >> 14 & 1; /* HWCAP2_BF16 */
+#elif defined(__aarch64__) && defined(__APPLE__)
+    int has = 0;
+    size_t size = sizeof has;
+    return sysctlbyname("hw.optional.arm.FEAT_BF16", &has, &size, NULL, 0) == 0 && has;
+#else
+    return 0;
+#endif
+}
+
 static int always(void) { return 1; }
 
 static const struct {
@@ -104,6 +125,11 @@ static const struct {
 #else
     {"neon", {NULL}, always},
 #endif
+#ifdef RGZ_HAVE_NEONBF16
+    {"neonbf16", RGZ_TABLES_BF16(neonbf16, neon), can_neonbf16},
+#else
+    {"neonbf16", {NULL}, can_neonbf16},
+#endif
 #ifdef RGZ_HAVE_AVX2
     {"avx2", RGZ_TABLES(avx2), can_avx2},
 #else
@@ -115,7 +141,7 @@ static const struct {
     {"avx512", {NULL}, can_avx512},
 #endif
 #ifdef RGZ_HAVE_AVX512BF16
-    {"avx512bf16", RGZ_TABLES(avx512bf16), can_avx512bf16},
+    {"avx512bf16", RGZ_TABLES_BF16(avx512bf16, avx512), can_avx512bf16},
 #else
     {"avx512bf16", {NULL}, can_avx512bf16},
 #endif

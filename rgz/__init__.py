@@ -82,7 +82,7 @@ def _load_kernels() -> None:
     By default libgomp spins for milliseconds at the end of every kernel. On a machine with anything else to do that
     keeps the thread being waited for off its core: beside two busy processes a training step took 411 ms instead of
     121. A tenth of a millisecond does not, and spans what Python does between two kernels of a token: with less of it
-    generation loses a third. A tile of a matrix product takes up to 600 KB of stack, and musl's threads have 128.
+    generation loses a third. musl's threads have 128 KB of stack, half of what tests/test_small_stack.py tries.
     OpenMP reads its environment once, when it is loaded; it is put back, so that nothing started later inherits it,
     and whatever the user has set stands.
     """

@@ -140,8 +140,10 @@ def name() -> str:
 def half_products() -> dict[str, str]:
     """How matrices of each 16-bit type are multiplied here; sums are float32 always."""
     converted = tr("converted to float32")
-    native = _kernels.active_isa() == "avx512bf16"
-    return {"bfloat16": tr("by AVX-512 BF16 instructions") if native else converted, "float16": converted}
+    names = {"avx512bf16": "AVX-512 BF16", "neonbf16": "NEON BFDOT"}
+    native = names.get(_kernels.active_isa())
+    bfloat16 = tr("by {name} instructions", name=native) if native else converted
+    return {"bfloat16": bfloat16, "float16": converted}
 
 
 def _board() -> str:

@@ -59,7 +59,7 @@ def test_windows_is_built_for_the_platform_asked_for_not_the_machine_that_builds
     setup = load("win32", "nt", "AMD64")
     assert setup.target_machine(plat_name) == machine and machine in setup.ISAS[isa][0]
     assert setup.openmp_flags() == [(["/openmp"], [])]
-    assert all(flag.startswith("/arch:") for _, _, flags in setup.ISAS.values() for flag in flags)
+    assert all(flag.startswith("/arch:") for _, _, flags in setup.ISAS.values() for flag in flags or ())
 
 
 def test_macos_finds_libomp_where_it_is_said_to_be(load, tmp_path):

@@ -46,7 +46,7 @@ msvc=(-std=c11 -fms-compatibility -fms-extensions -fms-compatibility-version=19.
 understood generic: "$avx2" "$avx512" "$bf16" -- clang-19 --target=x86_64-pc-windows-msvc "${msvc[@]}"
 understood generic: neon: -- clang-19 --target=aarch64-pc-windows-msvc "${msvc[@]}"
 android=(-std=gnu11 -nostdlibinc -isystem /usr/include/x86_64-linux-musl -include "$folder/android.h" "${omp[@]}")
-understood generic: neon: -- clang-19 --target=aarch64-linux-android24 "${android[@]}"
+understood generic: neon: neonbf16:-march=armv8.2-a+bf16 -- clang-19 --target=aarch64-linux-android24 "${android[@]}"
 understood generic: "$avx2" "$avx512" "$bf16" -- clang-19 --target=x86_64-linux-android24 "${android[@]}"
 
 # All of these are in bionic at API 24; a new one must be looked up before it joins them.

@@ -67,7 +67,8 @@ class Polynomial(Decaying):
 
 @dataclass(frozen=True)
 class Cosine(Decaying):
-    """Fall along half a cosine from 1 to `floor`, which step `steps` would have; stay there afterwards.
+    """Fall along half a cosine from 1 to `floor`, which step `steps` would have; stay there afterwards, where torch's
+    CosineAnnealingLR rises again.
 
     steps, warmup : counted in optimizer updates, 0 <= warmup < steps (or a share of them); else RgzError.
     floor : in [0, 1].

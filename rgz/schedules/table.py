@@ -141,6 +141,8 @@ def _renamed(kind: type[Schedule], kwargs: Mapping[str, Any], learning_rate: flo
     fields = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
     values = {}
     for key, value in kwargs.items():
+        if key == "max_lr":
+            raise RgzError(tr("{name} is the learning_rate of the run: give that", name=key))
         field = key if key in fields else "floor" if key in _RATES else _ARGUMENTS.get(key, key)
         if field not in fields:
             raise unknown_name(tr("argument of the schedule"), key, fields)

@@ -122,6 +122,7 @@ def test_any_schedule_can_be_counted_in_epochs():
         ("cosine_with_restarts", {"cycle_factor": 2}, "cycle_factor needs first_cycle"),
         ("cosine_with_restarts", {"cycles": 2, "T_0": 3}, "give either cycles, all as long, or first_cycle"),
         ("cosine_with_restarts", {"T_0": 0}, "first_cycle must be >= 1"),
+        ("OneCycleLR", {"max_lr": 1e-3}, "max_lr is the learning_rate of the run: give that"),
         ("wsd", {"warmup_type": "steep"}, "warmup_type must be"),
         ("wsd", {"num_cycles": 1.0, "decay_type": "linear"}, "num_cycles is of a cosine; decay_type is linear"),
         ("cosine", {"interval": "epok"}, "unknown interval 'epok'; did you mean 'epoch'"),

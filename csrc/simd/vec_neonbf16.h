@@ -1,0 +1,16 @@
+/* vec_neonbf16.h - NEON as in vec_neon.h, and its product of pairs of bfloat16 (BFDOT of Armv8.6). */
+#include "vec_neon.h"
+
+/* As in vec_avx512bf16.h, but the two products are added to one another first, and every sum is rounded to odd: off by
+ * less than a unit of the last place instead of half a one. A term meets half as many sums: n terms are off by no more
+ * than rounded to nearest one by one. */
+#define VF_DOT_BF16
+RGZ_INLINE vf vf_dot_bf16(vf acc, vf x, vf y) {
+    return vbfdotq_f32(acc, vreinterpretq_bf16_f32(x), vreinterpretq_bf16_f32(y));
+}
+
+/* Pairs of the first n of both, odd NULL for zeros. */
+RGZ_INLINE vf vf_pairs_bf16_n(const uint16_t *even, const uint16_t *odd, rgz_int n) {
+    const uint32x4_t low = vmovl_u16(half_load_n(even, n));
+    return vreinterpretq_f32_u32(odd ? vorrq_u32(low, vshll_n_u16(half_load_n(odd, n), 16)) : low);
+}

@@ -1,0 +1,93 @@
+# Casts, dropout, the optimizer. Included by _kernels.pyx.
+
+# --- cast.c --------------------------------------------------------------------------------------------------------
+
+def cast_from_float(y, const float[::1] x, int n_threads):
+    cdef Reals y_ = show("cast_from_float", "y", y, 1, ANY, True)
+    need_at_least("cast_from_float", "n_threads", n_threads, 1)
+    need("cast_from_float", "length of y", y_.shape[0], x.shape[0])
+    with nogil:
+        rgz_active(y_.storage).cast_from_float(y_.data, &x[0], x.shape[0], n_threads)
+
+
+def cast_to_float(float[::1] y, x, int n_threads):
+    cdef Reals x_ = show("cast_to_float", "x", x, 1, ANY)
+    need_at_least("cast_to_float", "n_threads", n_threads, 1)
+    need("cast_to_float", "length of y", y.shape[0], x_.shape[0])
+    with nogil:
+        rgz_active(x_.storage).cast_to_float(&y[0], x_.data, x_.shape[0], n_threads)
+
+
+# --- dropout.c, optim.c --------------------------------------------------------------------------------------------
+
+def dropout_forward(y, x, residual, float p, uint64_t seed, uint64_t stream, int n_threads):
+    cdef Reals x_ = show("dropout_forward", "x", x, 2, ANY)
+    cdef void *y_ = needed("dropout_forward", "y", y, x_.storage, x_.shape[0], x_.shape[1], True)
+    cdef void *residual_ = table("dropout_forward", "residual", residual, x_.storage, x_.shape[0], x_.shape[1])
+    need_at_least("dropout_forward", "n_threads", n_threads, 1)
+    need_probability("dropout_forward", p)
+    with nogil:
+        rgz_active(x_.storage).dropout_forward(y_, x_.data, residual_, x_.shape[0] * x_.shape[1], p, seed, stream,
+                                               n_threads)
+
+
+def dropout_backward(dx, dy, float p, uint64_t seed, uint64_t stream, int n_threads):
+    cdef Reals dy_ = show("dropout_backward", "dy", dy, 2, ANY)
+    cdef void *dx_ = needed("dropout_backward", "dx", dx, dy_.storage, dy_.shape[0], dy_.shape[1], True)
+    need_at_least("dropout_backward", "n_threads", n_threads, 1)
+    need_probability("dropout_backward", p)
+    with nogil:
+        rgz_active(dy_.storage).dropout_backward(dx_, dy_.data, dy_.shape[0] * dy_.shape[1], p, seed, stream, n_threads)
+
+
+def squared_norm(double[::1] scratch, const float[::1] x, int n_threads):
+    cdef double total = 0.0
+    need_at_least("squared_norm", "n_threads", n_threads, 1)
+    need_at_least("squared_norm", "length of scratch", scratch.shape[0], squared_norm_scratch(x.shape[0]))
+    with nogil:
+        rgz_active(RGZ_F32).squared_norm(&total, &scratch[0], &x[0], x.shape[0], n_threads)
+    return total
+
+
+def adamw(float[::1] weight, copy, float[::1] grad, float[::1] m, float[::1] v, Py_ssize_t n_decayed, float lr,
+          float beta1, float beta2, float eps, float weight_decay, float correction1, float correction2,
+          float grad_scale, int n_threads):
+    cdef Py_ssize_t n = weight.shape[0]
+    cdef int storage = RGZ_F32
+    cdef void *copy_ = NULL
+    cdef Reals shown
+    need_at_least("adamw", "n_threads", n_threads, 1)
+    if copy is not None:
+        shown = show("adamw", "copy", copy, 1, ANY, True)
+        need("adamw", "length of copy", shown.shape[0], n_decayed)
+        storage, copy_ = shown.storage, shown.data
+    need("adamw", "length of grad", grad.shape[0], n)
+    need("adamw", "length of m", m.shape[0], n)
+    need("adamw", "length of v", v.shape[0], n)
+    if not 0 <= n_decayed <= n:
+        raise ValueError(f"adamw: n_decayed must be in [0, {n}], got {n_decayed}")
+    with nogil:
+        rgz_active(storage).adamw(&weight[0], copy_, &grad[0], &m[0], &v[0], n, n_decayed, lr, beta1, beta2, eps,
+                                  weight_decay, correction1, correction2, grad_scale, n_threads)
+
+
+def adamw_bf16(float[::1] weight, copy, float[::1] grad, uint16_t[::1] m, uint16_t[::1] v, Py_ssize_t n_decayed,
+               float lr, float beta1, float beta2, float eps, float weight_decay, float correction1, float correction2,
+               float grad_scale, uint64_t seed, uint64_t stream, int n_threads):
+    cdef Py_ssize_t n = weight.shape[0]
+    cdef int storage = RGZ_F32
+    cdef void *copy_ = NULL
+    cdef Reals shown
+    need_at_least("adamw_bf16", "n_threads", n_threads, 1)
+    if not 0 <= n_decayed <= n:
+        raise ValueError(f"adamw_bf16: n_decayed must be in [0, {n}], got {n_decayed}")
+    if copy is not None:
+        shown = show("adamw_bf16", "copy", copy, 1, ANY, True)
+        need("adamw_bf16", "length of copy", shown.shape[0], n_decayed)
+        storage, copy_ = shown.storage, shown.data
+    need("adamw_bf16", "length of grad", grad.shape[0], n)
+    need("adamw_bf16", "length of m", m.shape[0], n)
+    need("adamw_bf16", "length of v", v.shape[0], n)
+    with nogil:
+        rgz_active(storage).adamw_bf16(&weight[0], copy_, &grad[0], &m[0], &v[0], n, n_decayed, lr, beta1, beta2, eps,
+                                       weight_decay, correction1, correction2, grad_scale, seed, stream, n_threads)
