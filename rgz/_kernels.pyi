@@ -224,6 +224,7 @@ def text_cut(
     dictionary: TextDictionary,
     text: Text,
     spans: Offsets,
+    starts: Ints,
     hmm: bool,
     scratch: Bytes,
     n_threads: int,

@@ -33,8 +33,8 @@ cdef extern from "text/text.h" nogil:
     rgz_int rgz_text_spans(int64_t *, int64_t *, const uint32_t *, const int64_t *, rgz_int, rgz_int)
     rgz_int rgz_text_scratch_bytes(rgz_int)
     rgz_int rgz_text_cut_span(int32_t *, const rgz_dictionary *, const uint32_t *, rgz_int, int, void *)
-    void rgz_text_cut(int32_t *, int64_t *, const rgz_dictionary *, const uint32_t *, const int64_t *, rgz_int, int,
-                      void *, rgz_int, int)
+    void rgz_text_cut(int32_t *, int64_t *, const rgz_dictionary *, const uint32_t *, const int64_t *,
+                      const int32_t *, rgz_int, int, void *, rgz_int, int)
     rgz_int rgz_text_compact(int32_t *, const int64_t *, const int64_t *, rgz_int, rgz_int)
     void rgz_vocabulary_build(int32_t *, rgz_int, const uint32_t *, const int64_t *, rgz_int)
     void rgz_text_encode(int32_t *, int64_t *, const rgz_dictionary *, const rgz_vocabulary *, const uint32_t *,
@@ -281,16 +281,18 @@ cdef class TextDictionary:
 
 
 def text_cut(int32_t[::1] ends, int64_t[::1] counts, TextDictionary dictionary, const uint32_t[::1] text,
-             const int64_t[::1] spans, bint hmm, uint8_t[::1] scratch, int n_threads):
-    """Write the ends of the words of all spans, each counted from its span's start, one after another; returns their
-    number. counts: words of each span."""
+             const int64_t[::1] spans, const int32_t[::1] starts, bint hmm, uint8_t[::1] scratch, int n_threads):
+    """Write the ends of the words of all spans, each counted from where its document begins, one after another;
+    returns their number. starts: where each span begins in its document. counts: words of each span."""
     cdef Py_ssize_t n = spans.shape[0] - 1, total, each
     need_offsets("text_cut", "spans", spans, text.shape[0])
     need("text_cut", "length of counts", counts.shape[0], n)
+    need("text_cut", "length of starts", starts.shape[0], n)
     need_at_least("text_cut", "length of ends", ends.shape[0], text.shape[0])
     each = need_scratch("text_cut", spans, scratch, n_threads)
     with nogil:
-        rgz_text_cut(&ends[0], &counts[0], dictionary.d, &text[0], &spans[0], n, hmm, &scratch[0], each, n_threads)
+        rgz_text_cut(&ends[0], &counts[0], dictionary.d, &text[0], &spans[0], &starts[0], n, hmm, &scratch[0], each,
+                     n_threads)
         total = rgz_text_compact(&ends[0], &counts[0], &spans[0], n, 1)
     return total
 

@@ -229,11 +229,14 @@ rgz_int rgz_text_cut_span(int32_t *ends, const rgz_dictionary *d, const uint32_t
 }
 
 void rgz_text_cut(int32_t *ends, int64_t *counts, const rgz_dictionary *d, const uint32_t *text, const int64_t *spans,
-                  rgz_int n_spans, int hmm, void *memory, rgz_int scratch_bytes, int n_threads) {
+                  const int32_t *starts, rgz_int n_spans, int hmm, void *memory, rgz_int scratch_bytes, int n_threads) {
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 16)
-    for (rgz_int s = 0; s < n_spans; s++)
-        counts[s] = rgz_text_cut_span(ends + spans[s] - spans[0], d, text + spans[s] - spans[0],
-                                      spans[s + 1] - spans[s], hmm, (char *)memory + RGZ_THREAD() * scratch_bytes);
+    for (rgz_int s = 0; s < n_spans; s++) {
+        int32_t *words = ends + spans[s] - spans[0];
+        counts[s] = rgz_text_cut_span(words, d, text + spans[s] - spans[0], spans[s + 1] - spans[s], hmm,
+                                      (char *)memory + RGZ_THREAD() * scratch_bytes);
+        for (rgz_int w = 0; w < counts[s]; w++) words[w] += starts[s];
+    }
 }
 
 rgz_int rgz_text_compact(int32_t *results, const int64_t *counts, const int64_t *spans, rgz_int n_spans,

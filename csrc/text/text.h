@@ -73,10 +73,10 @@ rgz_int rgz_text_scratch_bytes(rgz_int longest_span); /* for each thread */
 /* WRITES the ends of the words of one span, counted from its start; returns how many. Scratch: as above. */
 rgz_int rgz_text_cut_span(int32_t *ends, const rgz_dictionary *d, const uint32_t *text, rgz_int n, int hmm,
                           void *scratch);
-/* Words of n_spans spans. WRITES ends, those of span s from text position spans[s] - spans[0] on, and counts
- * (n_spans). */
+/* Words of n_spans spans. WRITES ends, those of span s from text position spans[s] - spans[0] on, each counted from
+ * where its document begins, which is starts[s] characters before the span, and counts (n_spans). */
 void rgz_text_cut(int32_t *ends, int64_t *counts, const rgz_dictionary *d, const uint32_t *text, const int64_t *spans,
-                  rgz_int n_spans, int hmm, void *scratch, rgz_int scratch_bytes, int n_threads);
+                  const int32_t *starts, rgz_int n_spans, int hmm, void *scratch, rgz_int scratch_bytes, int n_threads);
 
 /* vocabulary.c: piece p is the characters from offsets[p] to offsets[p+1] and has the id first_id + p */
 typedef struct {

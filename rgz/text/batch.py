@@ -125,3 +125,8 @@ def refuse_no_texts(values: Iterable[str]) -> None:
 def batches(texts: Iterable[str]) -> Iterator[Batch]:
     """Yield the texts in batches, in their order; no more of them are held than those of one batch."""
     return map(Batch, groups(texts))
+
+
+def end_to_end(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """The parts of a batch as one array; nearly always there is one."""
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int32), *parts])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rgz import _kernels
 from rgz.files import private_cache_folder
-from rgz.text.batch import Batch, batches, refuse_no_texts
+from rgz.text.batch import Batch, batches, end_to_end, refuse_no_texts
 from rgz.text.dictionary import checked_entry, jieba_files, load, read_user_dictionary
 from rgz.threads import process_lock, resolve_threads
 
@@ -80,15 +80,14 @@ class Segmenter:
         return np.concatenate(parts), np.cumsum(np.concatenate(counts))
 
     def _cut(self, batch: Batch, hmm: bool, n_threads: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        parts, dictionary = [np.empty(0, np.int32)], self.dictionary
+        parts, dictionary = [], self.dictionary
         for part in batch.parts(n_threads):
             ends = np.empty(len(part.text), np.int32)
             found = _kernels.text_cut(
-                ends, part.counts, dictionary, part.text, part.spans, hmm, part.scratch, part.n_threads
+                ends, part.counts, dictionary, part.text, part.spans, part.starts, hmm, part.scratch, part.n_threads
             )
-            ends[:found] += np.repeat(part.starts, part.counts)
             parts.append(ends[:found])
-        return np.concatenate(parts), batch.offsets()
+        return end_to_end(parts), batch.offsets()
 
 
 _jieba = Segmenter()

@@ -23,7 +23,7 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.files import write_text_atomic
 from rgz.messages import tr
-from rgz.text.batch import batches
+from rgz.text.batch import batches, end_to_end
 from rgz.text.stream import LONE_SURROGATE, TextStream, bytes_to_text
 from rgz.threads import resolve_threads
 
@@ -112,7 +112,7 @@ class Tokenizer:
         n_texts = n_characters = 0
         threads, ids = resolve_threads(n_threads), np.empty(0, np.int32)  # one room for all: new memory is slow
         for batch in batches(texts):
-            parts = [np.empty(0, np.int32)]
+            parts = []
             for part in batch.parts(threads):
                 if len(ids) < 4 * len(part.text):
                     ids = np.empty(4 * len(part.text), np.int32)
@@ -121,7 +121,7 @@ class Tokenizer:
                     part.n_threads,
                 )  # fmt: skip
                 parts.append(ids[:found].copy())
-            yield np.concatenate(parts), batch.offsets()
+            yield end_to_end(parts), batch.offsets()
             if progress:
                 n_texts, n_characters = n_texts + len(batch.texts), n_characters + batch.n_characters
                 progress(n_texts, n_characters)

@@ -132,6 +132,7 @@ def good():
         "dictionary": default_segmenter().dictionary,
         "text": text,
         "spans": np.array([0, 3]),
+        "starts": np.zeros(1, np.int32),
         "hmm": False,
         "scratch": np.zeros(_kernels.text_scratch(3, 2), np.uint8),
         "n_threads": 2,
@@ -143,8 +144,12 @@ def good():
     [
         ({"ends": np.zeros(2, np.int32)}, "length of ends must be at least 3, got 2"),
         ({"counts": np.zeros(2, np.int64)}, "length of counts must be 1, got 2"),
+        ({"starts": np.zeros(2, np.int32)}, "length of starts must be 1, got 2"),
         ({"spans": np.array([0, 4])}, "last of spans must be 3, got 4"),
-        ({"spans": np.array([0, 5, 3]), "counts": np.zeros(2, np.int64)}, "spans must rise .*, got 5, 3 at 1"),
+        (
+            {"spans": np.array([0, 5, 3]), "counts": np.zeros(2, np.int64), "starts": np.zeros(2, np.int32)},
+            "spans must rise .*, got 5, 3 at 1",
+        ),
         ({"spans": np.array([], np.int64)}, "length of spans must be at least 1, got 0"),
         ({"scratch": np.zeros(64, np.uint8)}, "length of scratch must be at least 128, got 64"),
         ({"n_threads": 0}, r"n_threads must be in \[1, 1024\], got 0"),
