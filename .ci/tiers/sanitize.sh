@@ -1,9 +1,8 @@
-# address and undefined-behaviour sanitizers over the kernels, the text kernels and a step of training
+# address and undefined-behaviour sanitizers over the plain C kernels, the text kernels and a step of training
 . "$CI_FOLDER/common.sh"
 need_debian gcc libasan8 libubsan1
 
-# Instrumented kernels take minutes to compile: the weakest instruction set, and the strongest that there may be.
-RGZ_ISAS=generic,avx512bf16 \
+RGZ_ISAS="${SANITIZED_ISAS:-generic}" \
     RGZ_EXTRA_CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
     RGZ_EXTRA_LDFLAGS="-fsanitize=address,undefined" build_variant sanitized
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so)"
