@@ -1,74 +1,38 @@
-"""The formats: for each, the whole files that are damaged, and what reading one means.
-
-A reader is given a folder with the damaged file in it; it raises RgzError if that was refused. What it returns, if
-anything, is then called: a use of what was read, whose memory is not counted. AssertionError: it was read, but wrongly.
-"""
+"""The formats: files of tensors, corpora, settings and runs here, of text's tools in text_formats.py."""
 
 import functools
 import hashlib
 import json
-import struct
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 import rgz
-from rgz import _kernels, safetensors
-from rgz.augment.synonyms import read_groups
+from rgz import safetensors
 from rgz.cli.flags import read_config
 from rgz.data.token_file import read_token_file, write_token_file
 from rgz.errors import RgzError
-from rgz.text import Tokenizer, dictionary, load_tokenizer
 from rgz.train.checkpoint import read_checkpoint
 from rgz.train.rundir import RunDirectory
 
-TEXTS = [
-    "太阳从东方升起，照亮了山谷。",
-    "月亮在夜里反射太阳的光 abc 123。",
-    "长江是中国最长的河\t流进东海\n",
-    "𠮷野家🙂 it's",
-]
-PROBE = "太阳😀从 east's 升起，\n长江𠮷\u0000x12"
-KEY = "of the fuzzer"
-
-
-Check = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Format:
-    """name : of the file that is damaged. files : makes the whole ones, each a folder's content by name.
-
-    read : see above. seal : what an attacker would put right again after a damage.
-    Reading may take `factor` times the file's size and `constant` bytes: by numbers in the file nothing may be sized
-    that the file does not hold. Where text becomes Python's objects the factor is theirs (`[]` are 2 bytes, and 64 in
-    memory with the place in a list; a line of 2 characters 59).
-    """
-
-    name: str
-    files: Callable[[], list[dict[str, bytes]]]
-    read: Callable[[Path, bytes], Check | None]
-    seal: Callable[[bytes], bytes] | None = None
-    factor: int = 2
-    constant: int = 300_000  # the buffer of hashlib.file_digest is the largest
-
-
-OBJECTS = 100
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def made_by(write: Callable[[Path], object]) -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as name:
-        write(Path(name))
-        return content(Path(name))
-
+from .format import KEY, OBJECTS, TEXTS, Check, Format, made_by
+from .text_formats import (
+    bpe_files,
+    read_jieba,
+    read_resealed_trie,
+    read_synonyms,
+    read_tokenizer,
+    read_trie,
+    read_user,
+    resealed_trie,
+    synonyms,
+    tokenizer_files,
+    trie_files,
+    user_dictionary,
+)
 
 # --- safetensors, models, token files ---
 
@@ -174,140 +138,6 @@ def check_tokens(data: rgz.data.TokenData) -> None:
         return
     batches = rgz.data.Batches(data, 2, 8)
     assert sum(batch.n_targets for batch in batches.epoch(0)) == data.n_targets
-
-
-# --- tokenizers and dictionaries ---
-
-
-def tokenizer_files() -> list[dict[str, bytes]]:
-    words = rgz.WordTokenizer(characters="太阳长江", words=["太阳", "长江"], user_words=[("升起", 5)])
-    made = (rgz.CharTokenizer.train(TEXTS), rgz.ByteTokenizer(), words)
-    return [made_by(lambda folder, made=made: made.save(folder / "tokenizer.json")) for made in made]
-
-
-def bpe_files() -> list[dict[str, bytes]]:
-    tokenizers = [rgz.BPETokenizer.train(TEXTS * 3, vocab_size=280, pattern=pattern) for pattern in ("gpt2", "qwen2")]
-    return [made_by(lambda folder, made=made: made.save(folder / "tokenizer.json")) for made in tokenizers]
-
-
-def read_tokenizer(folder: Path, whole: bytes) -> Check:
-    tokenizer = load_tokenizer(folder)
-    return lambda: check_tokenizer(tokenizer)
-
-
-def check_tokenizer(tokenizer: Tokenizer) -> None:
-    if isinstance(tokenizer, rgz.WordTokenizer):
-        return  # its words are cut with a dictionary made of jieba's 349,000: see "dictionary"
-    ids = tokenizer.encode(PROBE)
-    assert all(0 <= number < tokenizer.vocab_size for number in ids)
-    if getattr(tokenizer, "normalizer", None) is None:
-        assert tokenizer.decode(ids) == PROBE
-
-
-SMALL_JIEBA = {
-    "dict.txt": "太阳 500 n\n东方 80 n\n升起 30 v\n长江 200 ns\n最长 20 a\n中国 900 ns\n阳 5 n\n太 10 d\n".encode(),
-    "prob_start.py": b"P={'B': -0.26, 'E': -3.14e+100, 'M': -3.14e+100, 'S': -1.46}\n",
-    "prob_trans.py": b"P={'B': {'E': -0.5, 'M': -0.9}, 'E': {'B': -0.5, 'S': -0.8}, 'M': {'E': -0.3, 'M': -1.2},"
-    b" 'S': {'B': -0.7, 'S': -0.6}}\n",
-    "prob_emit.py": "P={'B': {'太': -3.5}, 'E': {'阳': -3.5}, 'M': {'长': -4.0}, 'S': {'河': -5.5}}\n".encode(),
-}
-
-
-def jieba_of(folder: Path) -> dictionary.JiebaFiles:
-    return dictionary.JiebaFiles(*(folder / name for name in SMALL_JIEBA))
-
-
-def words_of(cutter: _kernels.TextDictionary) -> list[list[str]]:
-    return [_kernels.text_segment(text, cutter, hmm) for text in (*TEXTS, PROBE) for hmm in (False, True)]
-
-
-def check_words(cutter: _kernels.TextDictionary) -> None:
-    for text, words in zip((*TEXTS, PROBE), words_of(cutter)[::2], strict=True):
-        assert "".join(words) == text
-
-
-def read_jieba(folder: Path, whole: bytes) -> Check:
-    cutter = dictionary.load(jieba_of(folder), None)
-    return lambda: check_words(cutter)
-
-
-def user_dictionary() -> list[dict[str, bytes]]:
-    return [{"user.txt": "云计算 5 n\n东方升起 300\n长江 0\n\n太阳 9007199254740992 n\n".encode(), **SMALL_JIEBA}]
-
-
-def read_user(folder: Path, whole: bytes) -> Check:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # words that can never be found
-        entries = dictionary.read_user_dictionary(folder / "user.txt")
-    cutter = dictionary.load(jieba_of(folder), None, entries)
-    return lambda: check_words(cutter)
-
-
-@functools.cache
-def trie_files() -> list[dict[str, bytes]]:
-    def write(folder: Path) -> None:
-        for name, data in SMALL_JIEBA.items():
-            (folder / name).write_bytes(data)
-        (folder / "cache").mkdir()
-        dictionary.load(jieba_of(folder), folder / "cache")
-
-    files = made_by(write)
-    name = next(name for name in files if name.startswith("cache/"))
-    return [{"f": files[name]}]
-
-
-def cutter_of(path: Path) -> _kernels.TextDictionary:
-    """As from the cache: what is refused there is told to nobody, but made anew."""
-    data = path.read_bytes()
-    if not data:
-        raise RgzError("empty")
-    try:
-        return _kernels.TextDictionary(np.frombuffer(data, np.uint8).copy())
-    except ValueError as error:
-        raise RgzError(str(error)) from error
-
-
-@functools.cache
-def words_of_whole(whole: bytes) -> list[list[str]]:
-    return words_of(_kernels.TextDictionary(np.frombuffer(whole, np.uint8).copy()))
-
-
-def read_trie(folder: Path, whole: bytes) -> Check:
-    """The key, by which the cache asks what it was made from, is the only part that may differ."""
-    cutter = cutter_of(folder / "f")
-
-    def check() -> None:
-        assert words_of(cutter) == words_of_whole(whole)
-
-    return check
-
-
-def read_resealed_trie(folder: Path, whole: bytes) -> Check:
-    """No look-up may leave the block, whatever stands in it."""
-    cutter = cutter_of(folder / "f")
-    return lambda: check_words(cutter)
-
-
-def resealed_trie(data: bytes) -> bytes:
-    """The checksum of csrc/text/trie.c, over everything behind it."""
-    mask, lanes = 2**64 - 1, [1, 2, 3, 4]
-    for number, (word,) in enumerate(struct.iter_unpack("<Q", data[24 : len(data) // 8 * 8])):
-        mixed = (lanes[number & 3] ^ word) * 0x9E3779B97F4A7C15 & mask
-        lanes[number & 3] = mixed ^ mixed >> 29
-    a, b, c, d = lanes
-    sealed = (a ^ b * 3 ^ c * 5 ^ d * 7) & mask
-    return data[:8] + struct.pack("<QQ", len(data), sealed) + data[24:] if len(data) > 24 else data
-
-
-def synonyms() -> list[dict[str, bytes]]:
-    lines = "# 注释\n高兴 开心 愉快\n\nAa01A01= 人 士 人物 人士 abc\nAa01A02# 甲 乙\n漂亮 美丽\n"
-    return [{"f": lines.encode()}, {"f": lines.encode("gb18030")}]
-
-
-def read_synonyms(folder: Path, whole: bytes) -> None:
-    assert all(len(group) > 1 and all(group) for group in read_groups(folder / "f"))
 
 
 # --- corpora and settings ---

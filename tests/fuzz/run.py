@@ -14,7 +14,8 @@ from pathlib import Path
 
 from rgz.errors import RgzError
 
-from .formats import FORMATS, Format
+from .format import Format
+from .formats import FORMATS
 from .mutations import damaged
 
 TOO_LONG = 20.0  # seconds of processor time for one file
