@@ -11,6 +11,7 @@ from rgz.train.interrupt import catch_interrupt
 from rgz.train.monitor import build_report, format_duration
 from rgz.train.state import perplexity
 from rgz.train.update import Updater, describe_skip, refuse_to_go_on
+from rgz.train.verdict import find_overfitting
 
 if TYPE_CHECKING:
     from rgz.train.trainer import Trainer
@@ -163,6 +164,15 @@ class TrainingLoop:
             monitor, step, value = trainer.best.monitor, trainer.best.step, f"{trainer.best.value:.4f}"
             trainer.say(
                 tr("the weights are those of step {step}: {monitor} {value}", step=step, monitor=monitor, value=value)
+            )
+        if not restored and (found := find_overfitting(state.log_history)) is not None:
+            trainer.say(
+                tr(
+                    "the weights are the last ones; load_best_model_at_end would keep those of step {step}: "
+                    "val_loss {value}",
+                    step=found.best_step,
+                    value=f"{found.best:.4f}",
+                )
             )
         if trainer.run is not None and (restored or (not failed and state.step > 0)):
             remedy = tr("make room, then go on with: {command}", command=self._resume)

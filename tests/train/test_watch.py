@@ -104,6 +104,17 @@ def test_overfitting_is_told_when_it_begins_and_once(make_trainer):
     assert told[0].startswith(f"step {second}: ") and f"at step {best}, while the training loss falls" in told[0]
 
 
+@pytest.mark.parametrize("best", [True, False])
+def test_after_overfitting_it_is_said_whose_weights_are_kept(make_trainer, best):
+    settings = {"num_train_epochs": 30, "learning_rate": 3.0, "load_best_model_at_end": best}
+    trainer = make_trainer(val=token_data(30, seed=9, longest=4), **settings)
+    curve = {report["step"]: report["val_loss"] for report in trainer.train() if "val_loss" in report}
+    step = min(curve, key=curve.get)
+    assert (f"the weights are those of step {step}: val_loss {curve[step]:.4f}" in trainer.output()) == best
+    last = f"the weights are the last ones; load_best_model_at_end would keep those of step {step}"
+    assert (f"{last}: val_loss {curve[step]:.4f}" in trainer.output()) != best
+
+
 def test_what_was_watched_survives_an_interruption(make_trainer, tmp_path):
     settings = {"step_factory": Exploding, "num_train_epochs": 3, "lr_scheduler_type": "constant"}
     whole = make_trainer(output_dir=str(tmp_path / "whole"), **settings)
