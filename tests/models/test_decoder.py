@@ -10,7 +10,8 @@ from rgz.config import ModelConfig
 from rgz.errors import RgzError
 from rgz.models import Decoder
 from rgz.optim import AdamW
-from rgz.train.step import TrainStep, ragged_batch
+from rgz.train.ragged import ragged_batch
+from rgz.train.step import TrainStep
 
 SMALL = {"vocab_size": 37, "num_hidden_layers": 2, "max_position_embeddings": 80}
 FAMILIES = {

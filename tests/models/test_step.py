@@ -12,7 +12,8 @@ import pytest
 
 import rgz
 from rgz.train.portions import Portion, most_rows, portions
-from rgz.train.step import TrainStep, ragged_batch
+from rgz.train.ragged import ragged_batch
+from rgz.train.step import TrainStep
 
 CONFIG = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, dropout=0.1)
 
