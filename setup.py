@@ -130,6 +130,8 @@ class BuildKernels(build_ext):
             flags = cl if msvc else gcc
             if name not in wanted or flags is None or (machines is not None and machine not in machines):
                 continue
+            if name in EXTENDED and EXTENDED[name] not in built:
+                continue
             if self.compiles(name, common + flags):
                 built.append(name)
                 storages = ["bf16"] if name in EXTENDED else STORAGES

@@ -192,7 +192,7 @@ class Strict:
             value = getattr(self, f.name)
             if not _fits(value, kinds):
                 wanted = tr(" or ").join(_kind(kind) for kind in kinds)
-                if _fits(0, kinds) and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+                if "int" in kinds and isinstance(value, numbers.Integral) and not isinstance(value, bool):
                     wanted += ", < 2**63"  # it is one, and more than any count can be
                 raise RgzError(
                     tr("{name} must be {wanted}, got {value}", name=f.name, wanted=wanted, value=repr(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -42,8 +43,10 @@ def _from_environment(name: str) -> int | None:
     text = os.environ.get(name, "").split(",")[0].strip()
     if not text:
         return None
-    if not text.isdigit() or int(text) < 1:
-        raise RgzError(tr("{name} must be a whole number of threads, at least 1, got '{text}'", name=name, text=text))
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= _MOST:
+        raise RgzError(
+            tr("{name} must be a whole number of threads in 1..{most}, got '{text}'", name=name, most=_MOST, text=text)
+        )
     return int(text)
 
 

@@ -221,9 +221,10 @@ def test_what_the_user_asks_for_comes_first(machine, monkeypatch):
     monkeypatch.setenv("RGZ_NUM_THREADS", "3")
     assert threads.explain_threads() == (3, "RGZ_NUM_THREADS=3")
     assert threads.resolve_threads(6) == 6
-    monkeypatch.setenv("RGZ_NUM_THREADS", "many")
-    with pytest.raises(rgz.RgzError, match="RGZ_NUM_THREADS must be a whole number of threads"):
-        threads.explain_threads()
+    for wrong in ("many", "0", "-1", "1025", "1000000", "²"):
+        monkeypatch.setenv("RGZ_NUM_THREADS", wrong)
+        with pytest.raises(rgz.RgzError, match=r"RGZ_NUM_THREADS must be a whole number of threads in 1\.\.1024, got"):
+            threads.explain_threads()
 
 
 def test_info_names_the_kinds_of_cores_and_the_reason(tmp_path):

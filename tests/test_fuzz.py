@@ -152,7 +152,8 @@ def test_a_checkpoint_must_have_the_sums_of_all_its_files(whole_checkpoint):
     ("place", "value"),
     [
         (("trainer", "step"), "3"), (("trainer", "step"), -3), (("trainer", "since_report"), {}),
-        (("trainer", "position"), 1.5), (("n_updates",), None), (("best", "ranked"), [["x", 2]]),
+        (("trainer", "position"), 1.5), (("trainer", "position"), 10**6),
+        (("n_updates",), None), (("best", "ranked"), [["x", 2]]),
         (("callbacks", "EarlyStopping.0", "best"), "low"), (("callbacks", "Watch.0", "norms"), ["x"]),
         (("identity",), []), (("trainer",), None), (("callbacks", "EarlyStopping.0"), 7),
     ],

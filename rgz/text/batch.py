@@ -127,6 +127,6 @@ def batches(texts: Iterable[str]) -> Iterator[Batch]:
     return map(Batch, groups(texts))
 
 
-def end_to_end(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+def joined(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
     """The parts of a batch as one array; nearly always there is one."""
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int32), *parts])

@@ -146,8 +146,8 @@ class BPETokenizer(Tokenizer):
         min_frequency : a pair that stands there less often is not merged.
 
         Of equally frequent pairs the one with the smaller left, then right token comes first, bytes in the order of
-        their characters in a tokenizer.json: what Hugging Face's BpeTrainer does, so the merges are its merges.
-        The texts may come in any order.
+        their characters in a tokenizer.json: what Hugging Face's BpeTrainer does, so the merges are its merges,
+        unless a piece is longer than 4,096 bytes: such a one is learnt from in parts. The texts may come in any order.
         """
         room = room_for_entries(vocab_size)
         check_pattern(pattern)

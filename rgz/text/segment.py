@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rgz import _kernels
 from rgz.files import private_cache_folder
-from rgz.text.batch import Batch, batches, end_to_end, refuse_no_texts
+from rgz.text.batch import Batch, batches, joined, refuse_no_texts
 from rgz.text.dictionary import checked_entry, jieba_files, load, read_user_dictionary
 from rgz.threads import process_lock, resolve_threads
 
@@ -87,7 +87,7 @@ class Segmenter:
                 ends, part.counts, dictionary, part.text, part.spans, part.starts, hmm, part.scratch, part.n_threads
             )
             parts.append(ends[:found])
-        return end_to_end(parts), batch.offsets()
+        return joined(parts), batch.offsets()
 
 
 _jieba = Segmenter()

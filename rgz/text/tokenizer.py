@@ -23,7 +23,7 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.files import write_text_atomic
 from rgz.messages import tr
-from rgz.text.batch import batches, end_to_end
+from rgz.text.batch import batches, joined
 from rgz.text.stream import LONE_SURROGATE, TextStream, bytes_to_text
 from rgz.threads import resolve_threads
 
@@ -121,7 +121,7 @@ class Tokenizer:
                     part.n_threads,
                 )  # fmt: skip
                 parts.append(ids[:found].copy())
-            yield end_to_end(parts), batch.offsets()
+            yield joined(parts), batch.offsets()
             if progress:
                 n_texts, n_characters = n_texts + len(batch.texts), n_characters + batch.n_characters
                 progress(n_texts, n_characters)

@@ -165,7 +165,7 @@ class TrainingLoop:
             trainer.say(
                 tr("the weights are those of step {step}: {monitor} {value}", step=step, monitor=monitor, value=value)
             )
-        if not restored and (found := find_overfitting(state.log_history)) is not None:
+        if not failed and not restored and (found := find_overfitting(state.log_history)) is not None:
             trainer.say(
                 tr(
                     "the weights are the last ones; load_best_model_at_end would keep those of step {step}: "

@@ -16,7 +16,6 @@ TEXTS = [
     "𠮷野家🙂 it's",
 ]
 PROBE = "太阳😀从 east's 升起，\n长江𠮷\u0000x12"
-
 KEY = "of the fuzzer"
 Check = Callable[[], None]
 

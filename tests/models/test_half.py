@@ -167,6 +167,14 @@ def test_a_static_scale_stays_and_a_wrong_one_is_refused():
             LossScale(wrong)
 
 
+@pytest.mark.parametrize("value", [0.5, 2.0**25, 1e30, math.nan])
+def test_a_saved_scale_that_no_steps_lead_to_is_refused(value):
+    scale = LossScale()
+    with pytest.raises(ValueError, match="loss scale"):
+        scale.load_state_dict({"value": value, "good": 3})
+    assert scale.state_dict() == LossScale().state_dict()
+
+
 def test_gradients_too_small_for_float16_are_learnt_from_with_the_scale_and_lost_without():
     """The text repeats after 16 tokens, so only attention can tell what follows. The static scale is that of a mean
     over a million tokens: what comes back through the output layer is below float16's smallest number."""
