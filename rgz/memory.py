@@ -130,7 +130,8 @@ class ParameterLayout:
 
 
 class Arena:
-    """A block of memory handed out front to back. Without a block it only measures.
+    """A block of memory handed out front to back, and from its end what only one phase of a pass uses: phases lie over
+    one another. Without a block it only measures.
 
     A plan that takes the same arrays in the same order from a measuring arena and from a real one needs exactly
     `measured.used` bytes; that is how the program knows what a run takes before it starts.
@@ -140,9 +141,8 @@ class Arena:
 
     def __init__(self, nbytes: int | None = None, dtype: str = "float32") -> None:
         self.dtype, self._real = dtype, STORAGE[dtype]
-        self._block = None if nbytes is None else aligned_zeros(nbytes, np.uint8)
-        self._shared: dict[str, NDArray[np.generic]] = {}
-        self.used = 0
+        self._block = None if nbytes is None else aligned_zeros(_aligned(nbytes), np.uint8)
+        self.reset()
         self.keeping = True
 
     @property
@@ -151,18 +151,28 @@ class Arena:
 
     def reset(self) -> None:
         """Forget what was handed out; arrays of the last plan must not be used any more."""
-        self.used = 0
-        self._shared = {}
+        self._front, self._phases = 0, dict[str, int]()
+        self._shared: dict[str, NDArray[np.generic]] = {}
 
-    def take(self, *shape: int, dtype: type[np.generic] = np.float32) -> NDArray[np.generic]:
-        """An array of its own, contents undefined."""
-        count = math.prod(shape)
-        start, self.used = self.used, self.used + _aligned(count * np.dtype(dtype).itemsize)
+    @property
+    def used(self) -> int:
+        """Bytes that what was handed out needs."""
+        return self._front + max(self._phases.values(), default=0)
+
+    def take(self, *shape: int, dtype: type[np.generic] = np.float32, phase: str | None = None) -> NDArray[np.generic]:
+        """An array of its own, contents undefined; with a phase, undefined again once another phase has begun."""
+        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+        if phase is None:
+            start = self._front
+            self._front += _aligned(nbytes)
+        else:
+            self._phases[phase] = self._phases.get(phase, 0) + _aligned(nbytes)
+            start = self.capacity - self._phases[phase]
         if self._block is None:
             return np.broadcast_to(np.zeros((), dtype), shape)
-        if self.used > self._block.nbytes:
-            raise MemoryError(f"arena of {self._block.nbytes} bytes is full, {self.used} are needed: measure again")
-        return self._block[start : start + count * np.dtype(dtype).itemsize].view(dtype).reshape(shape)
+        if self.used > self.capacity:
+            raise MemoryError(f"arena of {self.capacity} bytes is full, {self.used} are needed: measure again")
+        return self._block[start : start + nbytes].view(dtype).reshape(shape)
 
     def floats(self, *shape: int) -> Floats:
         return self.take(*shape)  # type: ignore[return-value]
@@ -182,16 +192,18 @@ class Arena:
         """The same of what is float32 whatever activations are: means, sums."""
         return self.floats(*shape) if self.keeping else self.float_scratch(name, *shape)
 
-    def scratch(self, name: str, *shape: int) -> Reals:
+    def scratch(self, name: str, *shape: int, phase: str | None = None) -> Reals:
         """An array shared by all that ask for this name: its contents last only within one layer's call."""
-        return self._share(name, shape, self._real)
+        return self._share(name, shape, self._real, phase)
 
-    def float_scratch(self, name: str, *shape: int) -> Floats:
-        return self._share(name, shape, np.float32)  # type: ignore[return-value]
+    def float_scratch(self, name: str, *shape: int, phase: str | None = None) -> Floats:
+        return self._share(name, shape, np.float32, phase)  # type: ignore[return-value]
 
-    def _share(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[np.generic]:
+    def _share(
+        self, name: str, shape: tuple[int, ...], dtype: type[np.generic], phase: str | None
+    ) -> NDArray[np.generic]:
         if name not in self._shared:
-            self._shared[name] = self.take(*shape, dtype=dtype)
+            self._shared[name] = self.take(*shape, dtype=dtype, phase=phase)
         found = self._shared[name]
         if found.shape != shape:
             raise ValueError(f"scratch '{name}' is planned as {found.shape}, and asked for as {shape}")

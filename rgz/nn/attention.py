@@ -58,8 +58,8 @@ class Attention(Layer):
         self.q, self.k, self.v, self.turned = self._heads(self.qkv)
         self.out_heads = self.out.reshape(rows, self.heads, self.head_size)
         if training:
-            self.d_qkv = arena.scratch("d_qkv", rows, self.width)
-            self.d_out = arena.scratch("d_heads", rows, self.channels)
+            self.d_qkv = arena.scratch("d_qkv", rows, self.width, phase="attention")
+            self.d_out = arena.scratch("d_heads", rows, self.channels, phase="attention")
             self.dq, self.dk, self.dv, self.d_turned = self._heads(self.d_qkv)
             self.d_out_heads = self.d_out.reshape(rows, self.heads, self.head_size)
 

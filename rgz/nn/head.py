@@ -34,7 +34,7 @@ class LMHead(Layer):
 
     def plan_loss(self, arena: Arena, rows: int) -> None:
         at_once = min(rows, max(_SLICE_ROWS, _SLICE_BYTES // (4 * self.vocab) // 64 * 64))
-        self.slice = arena.float_scratch("logits", at_once, self.vocab)
+        self.slice = arena.float_scratch("logits", at_once, self.vocab, phase="head")
         self.losses = arena.floats(rows)
 
     def forward(self, p: Pass, x: Reals, logits: Floats) -> None:

@@ -48,9 +48,9 @@ class MLP(Layer):
 
     def plan(self, arena: Arena, rows: int, training: bool) -> None:
         self.up = arena.activation("up", rows, self.up_proj.n_out)
-        self.activated = arena.scratch("activated", rows, self.hidden)
+        self.activated = arena.scratch("activated", rows, self.hidden, phase="mlp")
         if training:
-            self.d_activated = arena.scratch("d_activated", rows, self.hidden)
+            self.d_activated = arena.scratch("d_activated", rows, self.hidden, phase="mlp")
 
     def forward(self, p: Pass, x: Reals, y: Reals, residual: Reals | None) -> None:
         if self.act == "swiglu":
