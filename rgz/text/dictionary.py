@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import mmap
 import os
 import re
 import sys
@@ -129,11 +128,13 @@ def load(files: JiebaFiles, folder: Path | None, user: Sequence[Entry] = ()) -> 
 
 
 def _kept(path: Path, key: bytes) -> _kernels.TextDictionary | None:
-    """Map the file; None if there is none, it was made from something else, or it is damaged (and written anew)."""
+    """Read the file; None if there is none, it was made from something else, or it is damaged (and written anew).
+
+    Its checksum needs every byte at once, so mapping would save nothing, and whoever shortened a mapped file would
+    kill every process that cuts with it.
+    """
     try:
-        with path.open("rb") as file:
-            block = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-        dictionary = _kernels.TextDictionary(block)
+        dictionary = _kernels.TextDictionary(np.fromfile(path, np.uint8))
     except (OSError, ValueError):
         return None
     return dictionary if dictionary.key == key else None

@@ -256,6 +256,17 @@ def test_the_cache_is_used_the_second_time_and_says_the_same(files, tmp_path, mo
     assert cut(load(files, folder), "人工智能学习") == first == ["人工智能", "学习"]
 
 
+def test_a_cache_that_is_shortened_while_it_is_used_harms_nobody(tmp_path):
+    code = (
+        "import os, pathlib; from rgz.text import segment; segment('学习'); "
+        f"[path] = pathlib.Path({str(tmp_path)!r}, 'rgz').iterdir(); os.truncate(path, 0); "
+        "print('|'.join(segment('人工智能学习')))"
+    )
+    run_python(CUT, XDG_CACHE_HOME=str(tmp_path))
+    done = run_python(code, XDG_CACHE_HOME=str(tmp_path), PYTHONIOENCODING="utf-8")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "人工智能|学习", "")
+
+
 @pytest.mark.parametrize("damage", ["empty", "short", "a bit", "its magic", "longer"])
 def test_a_damaged_cache_is_rebuilt(files, tmp_path, damage):
     folder = tmp_path / "cache"
