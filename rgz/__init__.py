@@ -24,6 +24,7 @@ _HOMES = {
     "Model": "rgz.generate.model",
     "ModelConfig": "rgz.config",
     "RgzError": "rgz.errors",
+    "RgzWarning": "rgz.errors",
     "TrainStep": "rgz.train.step",
     "Trainer": "rgz.train.trainer",
     "TrainingArguments": "rgz.config",
@@ -43,6 +44,7 @@ __all__ = [
     "Model",
     "ModelConfig",
     "RgzError",
+    "RgzWarning",
     "TrainStep",
     "Trainer",
     "TrainingArguments",
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from rgz.config import ModelConfig, TrainingArguments
     from rgz.cpu import info
     from rgz.data import load_dataset
-    from rgz.errors import RgzError
+    from rgz.errors import RgzError, RgzWarning
     from rgz.generate.model import Model
     from rgz.optim.adamw import AdamW
     from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, WordTokenizer, load_tokenizer

@@ -1,8 +1,10 @@
-"""The one exception that stands for a user's mistake."""
+"""The one exception that stands for a user's mistake, and the one warning of what is odd and no mistake."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
+import warnings
 from collections.abc import Iterator
 
 _LONGEST = 2000  # characters of a message, more than any of ours has by itself
@@ -32,3 +34,15 @@ def explained(*, about: object = "", remedy: str = "") -> Iterator[None]:
         before = f"{about}: " if about else ""
         after = f"; {remedy}" if remedy else ""
         raise RgzError(f"{before}{error}{after}") from error
+
+
+class RgzWarning(UserWarning):
+    """Something odd that stops nothing, in one sentence; the command line prints it as a notice."""
+
+
+def warn(message: str) -> None:
+    """Give an RgzWarning that names the line of the caller's code, however deep in rgz it arises."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "rgz":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, RgzWarning, stacklevel=level)

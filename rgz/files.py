@@ -1,16 +1,24 @@
-"""Writing files so that a reader, a full disk or a killed process never meets half of one; where caches belong."""
+"""Writing files so that a reader, a full disk or a killed process never meets half of one; where caches belong, and
+how they stay small."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fnmatch
 import hashlib
 import json
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from rgz.messages import tr
+
+_ABANDONED = 86_400.0  # seconds after which a file aside belongs to nobody any more
 
 
 @contextlib.contextmanager
@@ -81,16 +89,54 @@ def cache_folder() -> Path:
 
 
 def private_cache_folder() -> Path | None:
-    """Create the cache folder, mode 0700, and return it; None where it cannot be had or is not ours alone."""
+    """The folder of `make_cache_folder`, None where there is none."""
+    try:
+        return make_cache_folder()
+    except OSError:
+        return None
+
+
+def make_cache_folder() -> Path:
+    """Create the cache folder, mode 0700, and return it; OSError where it cannot be had or is not ours alone."""
     try:
         folder = cache_folder()
+    except RuntimeError as error:  # no home folder can be found
+        raise OSError(errno.ENOENT, str(error), "~") from error
+    try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.name == "posix":
             status = folder.lstat()
             if status.st_uid != os.geteuid() or folder.is_symlink():
-                return None  # what lies in it could have been put there by somebody else
+                # what lies in it could have been put there by somebody else
+                raise OSError(errno.EPERM, tr("it is a link, or belongs to somebody else"))
             if status.st_mode & 0o077:
                 folder.chmod(0o700)
-        return folder if os.access(folder, os.W_OK | os.X_OK) else None
-    except (OSError, RuntimeError):  # RuntimeError: no home folder can be found
-        return None
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    return folder
+
+
+def drop_oldest(folder: Path, pattern: str, limit: int, keep: Path) -> int:
+    """Remove the least recently used files named like `pattern` until they take at most `limit` bytes; return how many.
+
+    What a killed process left of such a file while it wrote it aside is removed too.
+    """
+    files = []
+    for entry in os.scandir(folder):
+        with contextlib.suppress(OSError):  # somebody else may drop the same
+            if fnmatch.fnmatch(entry.name, pattern):
+                status = entry.stat()
+                files.append((status.st_mtime_ns, status.st_size, entry.path))
+            elif fnmatch.fnmatch(entry.name, f".{pattern}.*.tmp") and time.time() - entry.stat().st_mtime > _ABANDONED:
+                os.unlink(entry)
+    total = sum(size for _, size, _ in files)
+    dropped = 0
+    for _, size, path in sorted(files):
+        if total > limit and path != str(keep):
+            with contextlib.suppress(OSError):  # Windows keeps a file that is mapped
+                os.unlink(path)
+                total -= size
+                dropped += 1
+    return dropped

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from rgz.files import cache_folder, private_cache_folder
+from rgz.files import cache_folder, drop_oldest, make_cache_folder, private_cache_folder
 
 posix = pytest.mark.skipif(os.name == "nt", reason="modes and owners are POSIX's")
 
@@ -32,8 +32,30 @@ def test_a_cache_folder_that_is_a_link_is_not_used(monkeypatch, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "rgz").symlink_to(tmp_path / "elsewhere")
     assert private_cache_folder() is None
+    monkeypatch.setenv("RGZ_LANG", "en")
+    with pytest.raises(OSError, match="it is a link, or belongs to somebody else") as caught:
+        make_cache_folder()
+    assert caught.value.filename == str(tmp_path / "rgz")
 
 
 def test_a_relative_cache_home_is_ignored_as_the_xdg_standard_demands(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache_folder().is_absolute()
+
+
+def test_files_aside_of_killed_processes_are_removed_in_time(tmp_path):
+    names = (".a.trie.1-ff.tmp", ".b.trie.2-ff.tmp", ".a.1.tmp", "a.trie.1.tmp")
+    for name in names:
+        (tmp_path / name).touch()
+        if name != ".b.trie.2-ff.tmp":
+            os.utime(tmp_path / name, (1, 1))
+    assert drop_oldest(tmp_path, "*.trie", 10, keep=tmp_path / "x") == 0
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+
+
+def test_the_least_recently_used_of_its_own_files_go_until_the_rest_fits(tmp_path):
+    for age, name in enumerate(("words-b.trie", "words-a.trie", "words-c.trie", "words-d.trie", "other.trie")):
+        (tmp_path / name).write_bytes(b"x" * 100)
+        os.utime(tmp_path / name, (age, age))
+    assert drop_oldest(tmp_path, "words-*.trie", 250, keep=tmp_path / "words-a.trie") == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"words-a.trie", "words-d.trie", "other.trie"}

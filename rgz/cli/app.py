@@ -6,7 +6,9 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +18,7 @@ import rgz
 from rgz.cli.command import Command, Flag, metavar, near, no_such_option
 from rgz.cli.console import say
 from rgz.cli.layout import columns, described
-from rgz.errors import RgzError
+from rgz.errors import RgzError, RgzWarning
 from rgz.messages import tr
 
 MODULES = {
@@ -103,7 +105,8 @@ class App(click.Group):
         _never_fail_on_characters()
         extra["standalone_mode"] = False
         try:
-            code = super().main(args, prog_name or "rgz", **extra)
+            with _warnings_as_notices():
+                code = super().main(args, prog_name or "rgz", **extra)
             sys.stdout.flush()
         except click.UsageError as error:
             code = _refuse_usage(error)
@@ -122,6 +125,24 @@ class App(click.Group):
                 where = f"{error.filename}: " if error.filename else ""
                 code = _fail(f"{where}{error.strerror or error}")
         sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _warnings_as_notices() -> Iterator[None]:
+    """What rgz warns of is a sentence like any other; of other packages' warnings Python also shows file and line."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, RgzWarning):
+            say(str(message))
+        else:
+            before(message, category, *where, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def _fail(message: str) -> int:

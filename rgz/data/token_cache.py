@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from rgz.data.encode import TokenData, encode_dataset
 from rgz.data.records import Document
 from rgz.data.token_file import read_token_file, write_token_file
 from rgz.errors import RgzError
-from rgz.files import private_cache_folder, sha256_of
+from rgz.files import drop_oldest, private_cache_folder, sha256_of
 from rgz.messages import tr
 from rgz.text import BPETokenizer, Tokenizer
 from rgz.text.dictionary import jieba_files
@@ -32,7 +31,6 @@ from rgz.text.tokenizer import Progress
 LIMIT = 1_000_000_000  # bytes of all files together; a run's worth of text is rarely a hundredth of that
 ENCODING = 1  # to be raised when `encode_dataset` or a tokenizer gives other ids for the same text
 _ENDING = ".safetensors"
-_ABANDONED = 86_400.0  # seconds after which a file aside belongs to nobody any more
 
 
 class TokenCache:
@@ -134,7 +132,7 @@ class TokenCache:
             self._tell(tr("token cache: cannot write to {folder}: {reason}", folder=path.parent, reason=reason))
             return
         self._kept += data.n_tokens
-        if dropped := drop_oldest(path.parent, LIMIT, keep=path):
+        if dropped := drop_oldest(path.parent, f"*{_ENDING}", LIMIT, keep=path):
             limit = _shown(LIMIT)
             self._tell(tr("token cache: over {limit}; dropped its oldest files: {count}", limit=limit, count=dropped))
 
@@ -170,27 +168,3 @@ def _versions() -> list[str]:
         return [__version__, sha256_of(jieba_files().words)]
     except RgzError:
         return [__version__, ""]
-
-
-def drop_oldest(folder: Path, limit: int, keep: Path) -> int:
-    """Remove the least recently used token files until the rest takes at most `limit` bytes; return how many.
-
-    Files aside that a killed process left are removed too.
-    """
-    files = []
-    for entry in os.scandir(folder):
-        with suppress(OSError):  # somebody else may drop the same
-            status = entry.stat()
-            if entry.name.endswith(".tmp") and time.time() - status.st_mtime > _ABANDONED:
-                os.unlink(entry)
-            elif entry.name.endswith(_ENDING):
-                files.append((status.st_mtime_ns, status.st_size, entry.path))
-    total = sum(size for _, size, _ in files)
-    dropped = 0
-    for _, size, path in sorted(files):
-        if total > limit and path != str(keep):
-            with suppress(OSError):  # Windows keeps a file that is mapped
-                os.unlink(path)
-                total -= size
-                dropped += 1
-    return dropped

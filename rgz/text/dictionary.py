@@ -7,12 +7,12 @@ the user's own, and read from there as long as those files are the same.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
 import re
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import log
@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgz import _kernels
-from rgz.errors import RgzError, explained
-from rgz.files import atomic_writer, parse_json
+from rgz.errors import RgzError, explained, warn
+from rgz.files import atomic_writer, drop_oldest, make_cache_folder, parse_json
 from rgz.messages import tr
 from rgz.text.stream import LONE_SURROGATE
 
@@ -38,6 +38,7 @@ _IMPOSSIBLE = -3.14e100  # jieba's logarithm of zero
 LONGEST_ENTRY, _SPLIT_WORD, _FIRST_WORD, _MOST_VALUES = 255, 1, 2, 65534
 
 _MOST_FREQUENT = 1 << 53  # what a double counts exactly
+_LIMIT = 64_000_000  # bytes of all kept dictionaries: eight like jieba's, of as many environments
 
 Block = NDArray[np.uint8]
 
@@ -81,14 +82,13 @@ def read_user_dictionary(path: str | os.PathLike[str]) -> list[Entry]:
             with explained(about=tr("{path}, line {line}", path=path, line=number)):
                 entries.append(checked_entry(fields[0], int(fields[1])))
     if lost := [entry.word for entry in entries if not _RUN.fullmatch(entry.word)]:
-        warnings.warn(
+        warn(
             tr(
-                "{path}: {count} words can never be found, since text is cut at their signs; the first is {word}",
+                "{path}: words that can never be found, since text is cut at their signs: {count}; the first is {word}",
                 path=path,
                 count=len(lost),
                 word=lost[0],
-            ),
-            stacklevel=3,
+            )
         )
     return entries
 
@@ -111,7 +111,8 @@ def checked_entry(word: str, frequency: int) -> Entry:
 def load(files: JiebaFiles, folder: Path | None, user: Sequence[Entry] = ()) -> _kernels.TextDictionary:
     """Return the dictionary with jieba's words and the user's; `folder`, if any, keeps it for the next time.
 
-    There is one file for each jieba, and one more for the user's words of last time: none is left behind.
+    There is one file for each installed jieba, and one more for the user's words of last time. Those that were used
+    longest ago are removed when all take more than 64 MB, such as those of environments that are gone.
     """
     made_from = files, [(p.stat().st_size, p.stat().st_mtime_ns) for p in files], sys.byteorder, list(user)
     key = hashlib.sha256(repr(made_from).encode("utf-8", "surrogatepass")).digest()
@@ -122,9 +123,38 @@ def load(files: JiebaFiles, folder: Path | None, user: Sequence[Entry] = ()) -> 
         block = build(files, user, key)
         dictionary = _kernels.TextDictionary(block)
         if path:
-            with suppress(OSError), atomic_writer(path) as file:  # where that is impossible, do without
-                file.write(block.data)
+            _keep(path, block)
     return dictionary
+
+
+def kept_folder() -> Path | None:
+    """The folder for `load`; where none can be had, that is told once."""
+    try:
+        return make_cache_folder()
+    except OSError as error:
+        _tell_unkept(error.filename, error.strerror)
+        return None
+
+
+@functools.cache
+def _tell_unkept(folder: str, reason: str | None) -> None:
+    warn(
+        tr(
+            "jieba's dictionary cannot be kept in {folder} ({reason}): each start of rgz builds it anew, which takes "
+            "a second or two; put that right, or name another folder in XDG_CACHE_HOME",
+            folder=folder,
+            reason=reason,
+        )
+    )
+
+
+def _keep(path: Path, block: Block) -> None:
+    try:
+        with atomic_writer(path) as file:
+            file.write(block.data)
+        drop_oldest(path.parent, "words-*.trie", _LIMIT, keep=path)
+    except OSError as error:
+        _tell_unkept(str(path.parent), error.strerror)
 
 
 def _kept(path: Path, key: bytes) -> _kernels.TextDictionary | None:
@@ -137,7 +167,11 @@ def _kept(path: Path, key: bytes) -> _kernels.TextDictionary | None:
         dictionary = _kernels.TextDictionary(np.fromfile(path, np.uint8))
     except (OSError, ValueError):
         return None
-    return dictionary if dictionary.key == key else None
+    if dictionary.key != key:
+        return None
+    with suppress(OSError):
+        os.utime(path)  # the least recently used is the first to go
+    return dictionary
 
 
 def build(files: JiebaFiles, user: Sequence[Entry] = (), key: bytes = bytes(32)) -> Block:

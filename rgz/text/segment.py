@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgz import _kernels
-from rgz.files import private_cache_folder
 from rgz.text.batch import Batch, batches, joined, refuse_no_texts
-from rgz.text.dictionary import checked_entry, jieba_files, load, read_user_dictionary
+from rgz.text.dictionary import checked_entry, jieba_files, kept_folder, load, read_user_dictionary
 from rgz.threads import process_lock, resolve_threads
 
 
@@ -41,7 +40,7 @@ class Segmenter:
         """What the kernels of csrc/text cut with."""
         if self._loaded is None:
             with process_lock():
-                self._loaded = self._loaded or load(jieba_files(), private_cache_folder(), self.user_words)
+                self._loaded = self._loaded or load(jieba_files(), kept_folder(), self.user_words)
         return self._loaded
 
     def segment(self, text: str, hmm: bool = False) -> list[str]:

@@ -46,8 +46,8 @@ def rgz():
 def command():
     """Start a command in a process of its own; the caller waits."""
 
-    def start(*args, **options):
-        environment = {**os.environ, "RGZ_LANG": "en", "PYTHONIOENCODING": "utf-8"}
+    def start(*args, environment=(), **options):
+        environment = {**os.environ, "RGZ_LANG": "en", "PYTHONIOENCODING": "utf-8", **dict(environment)}
         return subprocess.Popen(
             [sys.executable, "-m", "rgz", *map(str, args)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment, **options,

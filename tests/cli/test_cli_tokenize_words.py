@@ -1,5 +1,7 @@
 """--user-dict: words beside jieba's, from jieba's own kind of file, in `tokenize` and `train`."""
 
+import os
+
 import pytest
 
 from rgz.text import load_tokenizer
@@ -42,3 +44,26 @@ def test_wrong_files_and_other_vocabularies_are_refused_in_a_line(rgz, files, co
     ):
         result = rgz(command, files / "a.txt", "--user-dict", files / words, "--tokenizer", kind)
         assert result.exit_code == 1 and reason in result.stderr and not result.stdout
+
+
+def test_words_that_can_never_be_found_are_a_notice(rgz, files, monkeypatch):
+    (files / "odd.txt").write_text("卡尔·马克思 5 nr\n真好 300\n", encoding="utf-8")
+    for language, told in (
+        ("en", "odd.txt: words that can never be found, since text is cut at their signs: 1; the first is 卡尔·马克思"),
+        ("zh", "odd.txt：有 1 个词永远切不出来，因为文本会在其中的符号处断开；第一个是 卡尔·马克思"),
+    ):
+        monkeypatch.setenv("RGZ_LANG", language)
+        result = rgz("tokenize", files / "a.txt", "--user-dict", files / "odd.txt")
+        assert result.exit_code == 0 and result.stderr.splitlines() == [f"{files}{os.sep}{told}"]
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("en", "jieba's dictionary cannot be kept in"), ("zh", "jieba 的词典无法保存在")]
+)
+def test_a_cache_folder_that_cannot_be_written_is_a_notice(command, files, language, told):
+    (files / "file").write_text("in the way")
+    environment = {"XDG_CACHE_HOME": str(files / "file"), "RGZ_LANG": language}
+    process = command("tokenize", files / "a.txt", "--user-dict", files / "words.txt", environment=environment)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0 and len(stderr.splitlines()) == 1
+    assert stderr.startswith(f"{told} {files / 'file' / 'rgz'}") and "XDG_CACHE_HOME" in stderr

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import rgz
 from rgz.data import Dataset, TokenCache, encode_dataset
 from rgz.data import token_cache as module
-from rgz.data.token_cache import drop_oldest, token_key
+from rgz.data.token_cache import token_key
 from rgz.data.token_file import read_token_file, write_token_file
 from rgz.errors import RgzError
 from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer
@@ -273,15 +273,6 @@ def test_a_text_that_is_larger_than_the_limit_is_not_kept(folder, monkeypatch):
     data, [notice] = through_cache(["一" * 3000], ByteTokenizer())
     assert data.n_tokens == 9002 and "is more than it holds" in notice
     assert list(folder.iterdir()) == []
-
-
-def test_files_aside_of_killed_processes_are_removed_in_time(tmp_path):
-    for name, age in ((".a.1.tmp", 10**6), (".b.2.tmp", 0)):
-        (tmp_path / name).touch()
-        if age:
-            os.utime(tmp_path / name, (1, 1))
-    assert drop_oldest(tmp_path, 10, keep=tmp_path / "x") == 0
-    assert [path.name for path in tmp_path.iterdir()] == [".b.2.tmp"]
 
 
 def test_without_a_folder_of_its_own_it_says_so_and_encodes(monkeypatch, tmp_path):

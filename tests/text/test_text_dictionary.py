@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import pytest
 from jieba_oracle import forget_split_words, jieba_tokenizer
 
 from rgz import _kernels
-from rgz.errors import RgzError
-from rgz.text import Segmenter, segment
+from rgz.errors import RgzError, RgzWarning
+from rgz.text import Segmenter, WordTokenizer, segment
 from rgz.text import dictionary as module
 from rgz.text.dictionary import Entry, jieba_files, load
 
@@ -56,8 +57,25 @@ def test_importing_the_tokenizers_loads_neither_jieba_nor_its_dictionary():
 
 def test_words_are_cut_where_no_cache_can_be_kept(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    done = run_python(CUT, XDG_CACHE_HOME=str(tmp_path / "file"), PYTHONIOENCODING="utf-8")
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "人工智能|学习", "")
+    code = "import warnings; warnings.simplefilter('always'); " + CUT + "; " + CUT
+    code += "; from rgz.text import Segmenter; Segmenter([('学习', 5)]).segment('学习')"
+    done = run_python(code, XDG_CACHE_HOME=str(tmp_path / "file"), PYTHONIOENCODING="utf-8")
+    assert (done.returncode, done.stdout.split()) == (0, ["人工智能|学习"] * 2)
+    [told] = done.stderr.splitlines()
+    folder = tmp_path / "file" / "rgz"
+    assert told.startswith(f"<string>:1: RgzWarning: jieba's dictionary cannot be kept in {folder} (")
+    assert told.endswith("; put that right, or name another folder in XDG_CACHE_HOME")
+
+
+def test_a_disk_that_is_full_is_told_and_words_are_cut(files, tmp_path, monkeypatch):
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    module._tell_unkept.cache_clear()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(RgzWarning, match=r"cannot be kept in .*cache \(No space left on device\)"):
+        assert cut(load(files, cache_in(tmp_path)), "学习") == ["学习"]
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_without_jieba_it_says_what_to_install(tmp_path):
@@ -232,8 +250,11 @@ def test_pairs_are_checked_too(pair, reason):
 def test_words_that_can_never_be_found_are_told(tmp_path):
     path = tmp_path / "user.txt"
     path.write_text("卡尔·马克思 5 nr\n云计算 5\n", encoding="utf-8")
-    with pytest.warns(UserWarning, match=r"user\.txt: 1 words can never be found.*; the first is 卡尔·马克思"):
+    told = r"user\.txt: words that can never be found, since text is cut at their signs: 1; the first is 卡尔·马克思"
+    with pytest.warns(RgzWarning, match=told) as caught:
         Segmenter(path)
+        WordTokenizer.train([], user_dictionary=path)
+    assert [warning.filename for warning in caught] == [__file__] * 2
     path.write_text("云计算 5\n", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -248,9 +269,14 @@ def test_a_word_may_have_255_characters(files):
 # ---- the cache
 
 
-def test_the_cache_is_used_the_second_time_and_says_the_same(files, tmp_path, monkeypatch):
+def cache_in(tmp_path):
     folder = tmp_path / "cache"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def test_the_cache_is_used_the_second_time_and_says_the_same(files, tmp_path, monkeypatch):
+    folder = cache_in(tmp_path)
     first = cut(load(files, folder), "人工智能学习")
     monkeypatch.setattr(module, "build", None)
     assert cut(load(files, folder), "人工智能学习") == first == ["人工智能", "学习"]
@@ -269,8 +295,7 @@ def test_a_cache_that_is_shortened_while_it_is_used_harms_nobody(tmp_path):
 
 @pytest.mark.parametrize("damage", ["empty", "short", "a bit", "its magic", "longer"])
 def test_a_damaged_cache_is_rebuilt(files, tmp_path, damage):
-    folder = tmp_path / "cache"
-    folder.mkdir()
+    folder = cache_in(tmp_path)
     load(files, folder)
     [path] = folder.iterdir()
     whole = path.read_bytes()
@@ -300,8 +325,7 @@ def test_every_bit_of_the_block_is_guarded(files):
 
 
 def test_another_dictionary_takes_the_place_of_the_old_one_and_leaves_nothing_behind(files, tmp_path):
-    folder = tmp_path / "cache"
-    folder.mkdir()
+    folder = cache_in(tmp_path)
     load(files, folder)
     files.words.write_text("太阳 7 n\n", encoding="utf-8")
     assert cut(load(files, folder), "太阳学习") == ["太阳", "学", "习"]
@@ -309,3 +333,50 @@ def test_another_dictionary_takes_the_place_of_the_old_one_and_leaves_nothing_be
     assert cut(load(files, folder, [Entry("太阳学", 30)]), "太阳学习") == ["太阳学", "习"]
     assert cut(load(files, folder), "太阳学习") == ["太阳", "学", "习"]
     assert len(list(folder.iterdir())) == 2
+
+
+def moved(files, folder):
+    """The same jieba, installed elsewhere."""
+    folder.mkdir()
+    return files._replace(words=Path(shutil.copy2(files.words, folder)))
+
+
+def test_dictionaries_of_environments_that_are_gone_go_when_there_are_too_many(files, tmp_path, monkeypatch):
+    folder = cache_in(tmp_path)
+    others = [moved(files, tmp_path / f"venv{n}") for n in range(4)]
+    (folder / "mine.trie").write_bytes(b"not rgz's")
+    load(files, folder)
+    [kept] = folder.glob("words-*.trie")
+    monkeypatch.setattr(module, "_LIMIT", 3 * kept.stat().st_size)
+    for age, jieba in enumerate(others):
+        before = set(folder.iterdir())
+        load(jieba, folder)
+        [new] = set(folder.iterdir()) - before
+        os.utime(new, (age, age))  # long before the first one, which is in use
+    assert kept.exists() and (folder / "mine.trie").exists()
+    assert len(list(folder.glob("words-*.trie"))) == 3
+
+
+def test_environments_that_take_turns_do_not_build_again(files, tmp_path, monkeypatch):
+    folder = cache_in(tmp_path)
+    other, built, build = moved(files, tmp_path / "venv"), [], module.build
+
+    def counted(*arguments):
+        built.append(arguments)
+        return build(*arguments)
+
+    monkeypatch.setattr(module, "build", counted)
+    for _ in range(3):
+        for jieba in files, other:
+            load(jieba, folder)
+            load(jieba, folder, [Entry("太阳", 3)])
+    assert len(built) == 4
+
+
+def test_what_is_used_is_not_the_first_to_go(files, tmp_path):
+    folder = cache_in(tmp_path)
+    load(files, folder)
+    [kept] = folder.iterdir()
+    os.utime(kept, (1, 1))
+    load(files, folder)
+    assert kept.stat().st_mtime > 1
