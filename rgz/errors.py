@@ -7,6 +7,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from rgz.messages import mark
+
 _LONGEST = 2000  # characters of a message, more than any of ours has by itself
 
 
@@ -31,8 +33,8 @@ def explained(*, about: object = "", remedy: str = "") -> Iterator[None]:
     try:
         yield
     except RgzError as error:
-        before = f"{about}: " if about else ""
-        after = f"; {remedy}" if remedy else ""
+        before = f"{about}{mark(': ')}" if about else ""
+        after = f"{mark('; ')}{remedy}" if remedy else ""
         raise RgzError(f"{before}{error}{after}") from error
 
 

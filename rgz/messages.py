@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "locale"
+_FULL_WIDTH = {": ": "：", ":": "：", "; ": "；", ", ": "，", "(": "（", ")": "）"}
 _chosen: ContextVar[str | None] = ContextVar("language", default=None)
 
 
@@ -50,6 +51,11 @@ def tr(template: str, /, **values: object) -> str:
     if language() == "zh":
         template = _catalog().get(template, template)
     return template.format(**values)
+
+
+def mark(sign: str) -> str:
+    """A punctuation mark between two parts of a message, one of ": " ":" "; " ", " "(" ")", in the user's language."""
+    return _FULL_WIDTH[sign] if language() == "zh" else sign
 
 
 @functools.cache

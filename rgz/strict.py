@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from rgz.errors import RgzError
-from rgz.messages import tr
+from rgz.messages import mark, tr
 
 
 def _kind(annotation: str) -> str:
@@ -118,7 +118,12 @@ def parse_augment(name: str, value: Mapping[str, Any] | str | float | None) -> d
     def need(key: str, holds: bool, wanted: str) -> None:
         if not holds:
             raise RgzError(
-                tr("{name} must be {wanted}, got {value}", name=f"{name}: {key}", wanted=wanted, value=settings[key])
+                tr(
+                    "{name} must be {wanted}, got {value}",
+                    name=f"{name}{mark(': ')}{key}",
+                    wanted=wanted,
+                    value=settings[key],
+                )
             )
 
     for key in _RATES:
@@ -193,7 +198,7 @@ class Strict:
             if not _fits(value, kinds):
                 wanted = tr(" or ").join(_kind(kind) for kind in kinds)
                 if "int" in kinds and isinstance(value, numbers.Integral) and not isinstance(value, bool):
-                    wanted += ", < 2**63"  # it is one, and more than any count can be
+                    wanted += mark(", ") + "< 2**63"  # it is one, and more than any count can be
                 raise RgzError(
                     tr("{name} must be {wanted}, got {value}", name=f.name, wanted=wanted, value=repr(value))
                 )

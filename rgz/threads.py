@@ -16,7 +16,7 @@ from rgz import _kernels, cores
 from rgz import cpu as _  # noqa: F401 - it chooses the instruction set and the product
 from rgz.errors import RgzError
 from rgz.guests import pause_guests
-from rgz.messages import tr
+from rgz.messages import mark, tr
 
 _MOST = 1024
 _forked = False
@@ -112,7 +112,7 @@ def explain_threads() -> tuple[int, str]:
         reasons.append(tr("the affinity mask leaves out CPU {cpus}", cpus=cores.shown(without)))
     if usable.quota is not None:
         reasons.append(tr("a quota of {quota} CPUs (cgroup)", quota=f"{usable.quota:g}"))
-    return count, "; ".join(reasons)
+    return count, mark("; ").join(reasons)
 
 
 @functools.cache

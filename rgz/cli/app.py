@@ -19,7 +19,7 @@ from rgz.cli.command import Command, Flag, metavar, near, no_such_option
 from rgz.cli.console import say
 from rgz.cli.layout import columns, described
 from rgz.errors import RgzError, RgzWarning
-from rgz.messages import tr
+from rgz.messages import mark, tr
 
 MODULES = {
     "info": "info",
@@ -122,7 +122,7 @@ class App(click.Group):
             if error.errno == errno.EPIPE:
                 code = _reader_left()
             else:
-                where = f"{error.filename}: " if error.filename else ""
+                where = f"{error.filename}{mark(': ')}" if error.filename else ""
                 code = _fail(f"{where}{error.strerror or error}")
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -171,7 +171,7 @@ def describe_usage(error: click.UsageError) -> str:
     if isinstance(error, click.MissingParameter) and error.param is not None:
         return tr("{name} is missing", name=_name(error.param))
     if isinstance(error, click.BadParameter) and error.param is not None:
-        return f"{_name(error.param)}: {error.message}"
+        return f"{_name(error.param)}{mark(': ')}{error.message}"
     if isinstance(error, click.BadOptionUsage):
         option = error.option_name
         if "not take" in error.message:  # `--packing=false`

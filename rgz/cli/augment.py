@@ -15,8 +15,8 @@ from rgz.cli.command import Command, Flag
 from rgz.cli.console import result, say, say_all
 from rgz.cli.flags import count_flag
 from rgz.cli.info import json_flag
-from rgz.cli.layout import table
-from rgz.messages import tr
+from rgz.cli.layout import figures_table
+from rgz.messages import mark, tr
 
 if TYPE_CHECKING:
     from rgz.augment import Variant
@@ -115,7 +115,8 @@ def augment(
     if as_json:
         result(json.dumps(totals))
         return
-    for line in table([(f"{name}:", f"{value:,}") for name, value in totals.items()], gap=1):
+    labels = _labels()
+    for line in figures_table([(labels[name], f"{value:,}") for name, value in totals.items()]):
         result(line)
     if len(dataset) > limit:
         say(tr("the first {count} texts were shown; more with --limit", count=limit))
@@ -133,6 +134,19 @@ def figures(text: str, variants: Iterable[Variant]) -> Counter[str]:
     return totals
 
 
+def _labels() -> dict[str, str]:
+    return {
+        "texts": tr("texts"),
+        "words": tr("words"),
+        "variants": tr("variants"),
+        "unchanged": tr("unchanged"),
+        "synonyms": tr("synonyms"),
+        "deletion": tr("deletion"),
+        "insertion": tr("insertion"),
+        "reorder": tr("reorder"),
+    }
+
+
 def _show(text: str, variants: Iterable[Variant]) -> None:
     """The text and its variants below one another, and under each variant what was done."""
     names = {
@@ -143,9 +157,9 @@ def _show(text: str, variants: Iterable[Variant]) -> None:
     }
     result("- " + _indented(text))
     for variant in variants:
-        done = ", ".join(f"{names[name]} {times}" for name, times in variant.counts.items() if times)
+        done = mark(", ").join(f"{names[name]} {times}" for name, times in variant.counts.items() if times)
         result("+ " + _indented(_marked(text, variant.text) if sys.stdout.isatty() else variant.text))
-        result(f"  ({done or tr('as it was')})")
+        result(f"  {mark('(')}{done or tr('as it was')}{mark(')')}")
     result("")
 
 

@@ -10,7 +10,7 @@ from rgz.cli.command import Command, Flag
 from rgz.cli.console import result, say_all
 from rgz.cli.flags import count_flag, threads_flag, weights_flag
 from rgz.cli.info import json_flag
-from rgz.cli.layout import table
+from rgz.cli.layout import figures_table
 from rgz.cli.runs import LoadedRun, load_run, run_argument
 from rgz.cli.settings import data_argument
 from rgz.errors import RgzError
@@ -88,7 +88,8 @@ def evaluate(
     if as_json:
         result(json.dumps(values))
         return
-    for line in table([(f"{name}:", _shown(value)) for name, value in values.items()], gap=1):
+    labels = _labels()
+    for line in figures_table([(labels[name], _shown(value)) for name, value in values.items()]):
         result(line)
 
 
@@ -124,6 +125,17 @@ def measure(loaded: LoadedRun, tokens: TokenData, max_length: int, n_threads: in
         "documents": tokens.n_documents,
         "tokens": tokens.n_targets,
         "characters": characters,
+    }
+
+
+def _labels() -> dict[str, str]:
+    return {
+        "loss": tr("loss"),
+        "perplexity": tr("perplexity"),
+        "bits_per_character": tr("bits_per_character"),
+        "documents": tr("documents"),
+        "tokens": tr("tokens"),
+        "characters": tr("characters"),
     }
 
 

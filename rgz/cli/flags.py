@@ -24,7 +24,7 @@ from rgz.config import (
     TrainingArguments,
 )
 from rgz.errors import RgzError
-from rgz.messages import tr
+from rgz.messages import mark, tr
 from rgz.schedules import SCHEDULES
 from rgz.strict import unknown_name
 
@@ -244,7 +244,7 @@ def field_flags(
 
 
 def _help(helps: dict[str, str], name: str) -> str:
-    return f"{helps[name]}: {' '.join(CHOICES[name])}" if name in CHOICES else helps[name]
+    return f"{helps[name]}{mark(': ')}{' '.join(CHOICES[name])}" if name in CHOICES else helps[name]
 
 
 def _shown(default: Any) -> str:
@@ -283,6 +283,6 @@ def read_config(path: str, known: list[str]) -> dict[str, Any]:
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise RgzError(f"{path}: {unknown_name(tr('key'), key, known)}")
+            raise RgzError(f"{path}{mark(': ')}{unknown_name(tr('key'), key, known)}")
         plain[name] = value
     return plain

@@ -6,6 +6,8 @@ import shutil
 import unicodedata
 from collections.abc import Sequence
 
+from rgz.messages import mark
+
 _MOST_COLUMNS = 100  # wider lines are hard to read
 _CLOSING = "，。；：、？！）」』”’》…,.;:)]"  # never at the beginning of a line
 
@@ -54,6 +56,11 @@ def table(rows: Sequence[tuple[str, str]], gap: int = 2) -> list[str]:
     """`name  value` lines with the values below one another."""
     first = max((width(name) for name, _ in rows), default=0)
     return [(pad(name, first + gap) + value).rstrip() for name, value in rows]
+
+
+def figures_table(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """`name: value` lines with the values below one another."""
+    return table([(f"{name}{mark(':')}", value) for name, value in rows], gap=1)
 
 
 def described(rows: Sequence[tuple[str, str]], limit: int, indent: int = 2, first: int = 30) -> list[str]:

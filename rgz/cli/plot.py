@@ -14,7 +14,7 @@ from rgz.cli.console import result, say_all
 from rgz.cli.flags import count_flag, field_flags, training_flags
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError
-from rgz.messages import tr
+from rgz.messages import mark, tr
 from rgz.plot import METRICS, X_AXES, check_output, draw_runs, draw_schedules
 from rgz.schedules import SCHEDULES, Schedule, argument_names, get_schedule, refuse_reserved
 
@@ -55,7 +55,11 @@ def build() -> Command:
         params=[
             click.Argument(["runs"], metavar="RUN...", nargs=-1),
             Flag(["-o", "--output"], metavar="FILE", help=tr("picture to write: .png, .svg or .pdf; see below")),
-            Flag(["--metrics"], metavar="NAMES", help=f"{tr('panels, separated by commas')}: {' '.join(METRICS)}"),
+            Flag(
+                ["--metrics"],
+                metavar="NAMES",
+                help=tr("panels, separated by commas") + mark(": ") + " ".join(METRICS),
+            ),
             Flag(
                 ["--x"],
                 metavar="NAME",

@@ -14,7 +14,7 @@ from rgz.cli.command import Command, Flag
 from rgz.cli.console import result, say, say_all
 from rgz.cli.flags import count_flag
 from rgz.cli.info import json_flag
-from rgz.cli.layout import table
+from rgz.cli.layout import figures_table
 from rgz.cli.train import user_dict_flag
 from rgz.messages import tr
 
@@ -87,7 +87,8 @@ def tokenize(
         result(json.dumps(values))
         return
     result("")
-    for line in table([(f"{name}:", _shown(value)) for name, value in values.items()], gap=1):
+    labels = _labels()
+    for line in figures_table([(labels[name], _shown(value)) for name, value in values.items()]):
         result(line)
 
 
@@ -118,6 +119,24 @@ def figures(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, float | str
         "share_of_words_in_parts": found.words_in_parts / words,
         "share_of_words_in_bytes": found.words_in_bytes / words,
         "share_of_characters_in_bytes": found.characters_in_bytes / max(found.characters, 1),
+    }
+
+
+def _labels() -> dict[str, str]:
+    return {
+        "tokenizer": tr("tokenizer"),
+        "vocab_size": tr("vocab_size"),
+        "entries_used": tr("entries_used"),
+        "documents": tr("documents"),
+        "characters": tr("characters"),
+        "words": tr("words"),
+        "tokens": tr("tokens"),
+        "characters_per_token": tr("characters_per_token"),
+        "share_of_byte_tokens": tr("share_of_byte_tokens"),
+        "share_of_words_whole": tr("share_of_words_whole"),
+        "share_of_words_in_parts": tr("share_of_words_in_parts"),
+        "share_of_words_in_bytes": tr("share_of_words_in_bytes"),
+        "share_of_characters_in_bytes": tr("share_of_characters_in_bytes"),
     }
 
 

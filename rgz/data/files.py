@@ -22,7 +22,7 @@ from rgz.data.records import Document, is_known_record, labelled_text, record_do
 from rgz.data.spool import Spool
 from rgz.data.stored import StoredDocuments, Walk
 from rgz.errors import RgzError
-from rgz.messages import tr
+from rgz.messages import mark, tr
 from rgz.text import parse_chat
 from rgz.text.chat import may_begin_chat
 
@@ -260,7 +260,7 @@ def _documents(
         try:
             document, keys = record_document(record)
         except RgzError as error:
-            raise RgzError(f"{place(number)}: {error}") from error
+            raise RgzError(f"{place(number)}{mark(': ')}{error}") from error
         if document is None:
             empty += 1
         else:

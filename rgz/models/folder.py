@@ -12,7 +12,7 @@ from rgz.config import ModelConfig
 from rgz.errors import RgzError, explained
 from rgz.files import read_json, write_text_atomic
 from rgz.memory import STORAGE, Reals
-from rgz.messages import tr
+from rgz.messages import mark, tr
 from rgz.safetensors import load_into, read_header, save_file
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -43,9 +43,9 @@ def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
             )
         ) from None
     except (OSError, ValueError) as error:
-        raise RgzError(tr("cannot read {path}: {error}", path=path, error=error) + f"; {_another_copy()}") from None
+        raise _unreadable(path, error) from None
     if not isinstance(values, dict):
-        raise RgzError(tr("cannot read {path}: {error}", path=path, error=tr("not a table")) + f"; {_another_copy()}")
+        raise _unreadable(path, tr("not a table"))
     with explained(about=path, remedy=_another_copy()):
         return ModelConfig.from_dict({key: value for key, value in values.items() if key != "model_type"})
 
@@ -82,6 +82,10 @@ def read_weights(path: str | os.PathLike[str], parameters: Mapping[str, Reals]) 
 
 def _in_bfloat16(parameters: Mapping[str, Reals]) -> frozenset[str]:
     return frozenset(name for name, array in parameters.items() if array.dtype == STORAGE["bfloat16"])
+
+
+def _unreadable(path: Path, reason: object) -> RgzError:
+    return RgzError(tr("cannot read {path}: {error}", path=path, error=reason) + mark("; ") + _another_copy())
 
 
 def _another_copy() -> str:

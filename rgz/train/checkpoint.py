@@ -21,7 +21,7 @@ import numpy as np
 
 from rgz.errors import RgzError
 from rgz.files import fsync_folder, read_json, sha256_of, write_text_atomic
-from rgz.messages import tr
+from rgz.messages import mark, tr
 from rgz.safetensors import load_into, save_file
 from rgz.train.interfaces import PathLike
 from rgz.train.monitor import to_json
@@ -137,7 +137,7 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
         state = read_json(path / STATE)
         seal = state.pop("sha256")
     except OSError as error:
-        raise broken(f"{STATE}: {error.strerror}") from error
+        raise broken(f"{STATE}{mark(': ')}{error.strerror}") from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise broken(tr("{file} is not what was written", file=STATE)) from error
     if seal != _digest(state):
@@ -163,7 +163,7 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
         try:
             found = sha256_of(path / name)
         except OSError as error:
-            raise broken(f"{name}: {error.strerror}") from error
+            raise broken(f"{name}{mark(': ')}{error.strerror}") from error
         if found != expected:
             raise broken(tr("{file} is not what was written", file=name))
     return Checkpoint(path, state)

@@ -6,6 +6,7 @@ import sys
 
 import click
 import pytest
+from cli.tiny import half_width_marks
 
 from rgz.cli.app import MODULES, build_app, summaries
 from rgz.cli.flags import model_helps, training_helps
@@ -28,6 +29,7 @@ def test_help_fits_the_terminal(rgz, monkeypatch, name, language):
     assert max(map(width, text.splitlines())) <= 81  # a closing mark may hang over
     assert f"rgz {name}" in text
     assert ("选项" in text) == (language == "zh")
+    assert not half_width_marks(text)
 
 
 def test_every_command_has_a_summary():

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from cli.tiny import TINY
+from cli.tiny import TINY, half_width_marks
 
 from rgz import __version__
 from rgz.generate import ChatSession, Model
@@ -145,6 +145,21 @@ def test_what_has_no_entry_is_shown_as_text_and_counted_as_bytes(rgz, trained, t
     figures = dict(line.split() for line in result.stdout.splitlines()[2:])
     assert figures["share_of_byte_tokens:"] == figures["share_of_words_in_bytes:"] == "1.000"
     assert figures["tokenizer:"] == "char" and figures["words:"] == "2"
+
+
+@pytest.mark.parametrize("command", ["tokenize", "augment", "eval"])
+def test_the_names_of_figures_are_in_the_users_language(rgz, trained, texts, monkeypatch, command):
+    arguments = [trained, texts] if command == "eval" else [texts, "--limit", 1]
+    names = json.loads(rgz(command, *arguments, "--json").stdout)
+    told = {}
+    for language in "en", "zh":
+        monkeypatch.setenv("RGZ_LANG", language)
+        told[language] = rgz(command, *arguments).stdout
+    english, chinese = (text.splitlines()[-len(names) :] for text in told.values())
+    assert [line.split(":")[0] for line in english] == list(names)
+    labels = [line.split("：")[0] for line in chinese]
+    assert len(set(labels)) == len(names) and not any(map(str.isascii, labels))
+    assert not half_width_marks(told["zh"])
 
 
 @pytest.mark.parametrize("kind", ["word", "char", "bpe", "byte"])

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from cli.tiny import TINY
+from cli.tiny import TINY, half_width_marks
 
 from rgz.cli.app import MODULES
 from rgz.safetensors import load_file, save_file
@@ -20,6 +20,7 @@ BYTES = {
     "short.txt": "短\n短\n".encode(),
     "bad.toml": b"learning_rate = = 1\n",
     "unknown.toml": b"learning-rte = 1e-3\n",
+    "long.dict": ("长" * 256 + " 5\n").encode(),
     "plain.txt": ("今天天气很好，我们去公园玩。\n" * 40).encode(),
 }
 
@@ -70,6 +71,7 @@ SLIPS = [
     ("generate . --temperature -1", 1, ["temperature must be 0, >= 0.001"]),
     ("generate . --num-beams 0", 2, ["--num-beams: must be an integer >= 1, got '0'"]),
     ("tokenize plain.txt --vocab-size 1e3", 2, ["--vocab-size: must be an integer >= 260, got '1e3'"]),
+    ("tokenize plain.txt --user-dict long.dict", 1, ["long.dict, line 1: a word must have 1 to 255 characters"]),
     ("info now then", 2, ["too many arguments: then"]),
     ("info now", 1, ["cannot read the tokenizer now"]),
     ("--vresion", 2, ["did you mean '--version'"]),
@@ -97,6 +99,7 @@ def test_a_slip_is_one_line_and_an_exit_code(rgz, folder, monkeypatch, args, cod
         assert all(word in errors[0] for word in words), errors[0]
     else:
         assert errors[0].startswith("错误：") and any("一" <= c <= "鿿" for c in errors[0][3:])
+        assert not half_width_marks(errors[0])
     assert sorted(os.listdir(folder)) == sorted(BYTES)
 
 
