@@ -25,6 +25,9 @@ from rgz.text.byte_level import (
     check_pattern,
     end_to_end,
     offsets_of,
+    one_id,
+    spells_itself,
+    two_ids,
 )
 from rgz.text.tokenizer import (
     FIRST_BYTE_ID,
@@ -93,17 +96,19 @@ class BPETokenizer(Tokenizer):
         self._cut_normalized = _any_of(t.content for t in self.added_tokens if not t.special and t.normalized)
         self._added_ids = {token.content: token.id for token in self.added_tokens}
         byte_ids = np.array([self.vocab[bytes([value])] for value in range(256)], np.int32)
-        self._encoder = _kernels.BPEEncoder(PATTERNS.index(pattern), byte_ids, self._merge_table())
+        merge_table = self._merge_table()
+        self._refuse_made_tokens(np.concatenate([byte_ids, merge_table.reshape(-1)]))
+        self._encoder = _kernels.BPEEncoder(PATTERNS.index(pattern), byte_ids, merge_table)
 
     def _spellings(self) -> list[bytes]:
         """The bytes of every id, if the ids are 0, 1, 2 ... and the bytes are all there."""
         spellings = {number: spelling for spelling, number in self.vocab.items()}
         for token in self.added_tokens:
             content = token.content.encode()
-            if not content:
-                raise RgzError(tr("an added token must not be empty"))
-            if spellings.setdefault(token.id, content) != content or self.vocab.get(content, token.id) != token.id:
-                raise RgzError(tr("the added token {name} and another have one id", name=token.content))
+            if spellings.setdefault(token.id, content) != content:
+                raise one_id(token)
+            if (other := self.vocab.get(content, token.id)) != token.id and spells_itself(content):
+                raise two_ids(token, other)
         if len({token.content for token in self.added_tokens}) != len(self.added_tokens):
             raise RgzError(tr("an added token stands in it twice"))
         count = len(spellings)
@@ -117,14 +122,29 @@ class BPETokenizer(Tokenizer):
     def _merge_table(self) -> NDArray[np.int32]:
         """(merges, 3): the ids of left, right and what they make."""
         table = np.empty((len(self.merges), 3), np.int32)
-        added = {token.id for token in self.added_tokens}
         for rank, (left, right) in enumerate(self.merges):
             for column, spelling in enumerate((left, right, left + right)):
                 number = self.vocab.get(spelling)
-                if number is None or number in added:
+                if number is None:
                     raise RgzError(tr("merge {number} must be of tokens and make one", number=rank))
                 table[rank, column] = number
         return table
+
+    def _refuse_made_tokens(self, made: NDArray[np.int32]) -> None:
+        """Refuse added tokens that must not be among the ids that bytes and merges make.
+
+        A special one would come from plain text. Another is cut out of a text before that; but where its bytes are
+        spelt otherwise than its text, tokenizers know it as an entry of its own.
+        """
+        ids = np.array([token.id for token in self.added_tokens], np.int32)
+        for number in np.flatnonzero(np.isin(ids, made)).tolist():
+            token = self.added_tokens[number]
+            if token.special:
+                raise RgzError(
+                    tr("the special token {name} must not be one that plain text is written with", name=token.content)
+                )
+            if not spells_itself(token.content.encode()):
+                raise one_id(token)
 
     @property
     def special_ids(self) -> frozenset[int]:

@@ -32,6 +32,31 @@ class AddedToken:
     special: bool = True
     normalized: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.content:
+            raise RgzError(tr("an added token must not be empty"))
+
+
+def spells_itself(token: bytes) -> bool:
+    """Tell whether its bytes, spelt in characters, are its own text: then an added token and one that merges make are
+    one and the same entry of a tokenizer.json."""
+    return all(0x21 <= byte < 0x7F for byte in token)
+
+
+def two_ids(token: AddedToken, other: int) -> RgzError:
+    return RgzError(
+        tr(
+            "the added token {name} must have id {other}, which it has in the vocabulary, got {id}",
+            name=token.content,
+            other=other,
+            id=token.id,
+        )
+    )
+
+
+def one_id(token: AddedToken) -> RgzError:
+    return RgzError(tr("the added token {name} and another have one id", name=token.content))
+
 
 OWN_TOKENS = tuple(AddedToken(i, name) for i, name in enumerate(SPECIAL_TOKENS))
 

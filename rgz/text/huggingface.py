@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.text.byte_level import BYTE_CHARACTERS, AddedToken
+from rgz.text.byte_level import BYTE_CHARACTERS, AddedToken, one_id, two_ids
 
 if TYPE_CHECKING:
     from rgz.text.bpe import BPETokenizer
@@ -37,10 +37,10 @@ _MODEL = {  # what a model may say: the first value is written
 
 def to_huggingface(tokenizer: BPETokenizer) -> dict[str, Any]:
     """The file of a tokenizer, as JSON values."""
-    added = {token.content.encode() for token in tokenizer.added_tokens}
+    added = {(token.content.encode(), token.id) for token in tokenizer.added_tokens}
 
-    def spelt(token: bytes) -> str:
-        return token.decode() if token in added else _to_characters(token)
+    def spelt(entry: tuple[bytes, int]) -> str:
+        return entry[0].decode() if entry in added else _to_characters(entry[0])
 
     by_id = sorted(tokenizer.vocab.items(), key=lambda entry: entry[1])
     return {
@@ -65,7 +65,7 @@ def to_huggingface(tokenizer: BPETokenizer) -> dict[str, Any]:
         "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
         "model": {
             **{name: values[0] for name, values in _MODEL.items()},
-            "vocab": {spelt(token): number for token, number in by_id},
+            "vocab": {spelt(entry): entry[1] for entry in by_id},
             # "a b" is what every version reads; no spelling holds a space
             "merges": [f"{_to_characters(left)} {_to_characters(right)}" for left, right in tokenizer.merges],
         },
@@ -89,20 +89,40 @@ def from_huggingface(data: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(post_processor, dict | None):
         raise _must_be("post_processor", (None,), post_processor)
     added_tokens = [_added_token(entry) for entry in _need(data, "added_tokens", list)]
-    names = {token.content for token in added_tokens}
-    vocab = {}
-    for spelling, number in _need(model, "vocab", dict).items():
-        if type(number) is not int:
-            raise _must_be("model.vocab", ("{token: id}",), number)
-        vocab[spelling.encode() if spelling in names else _to_bytes(spelling)] = number
     return {
-        "vocab": vocab,
+        "vocab": _vocab(_need(model, "vocab", dict), added_tokens),
         "merges": [_merge(entry) for entry in _need(model, "merges", list)],
         "added_tokens": added_tokens,
         "pattern": _pattern(data.get("pre_tokenizer")),
         "normalizer": _normalizer(data.get("normalizer")),
         "post_processor": post_processor,
     }
+
+
+def _vocab(spelt: Mapping[str, Any], added_tokens: list[AddedToken]) -> dict[bytes, int]:
+    """The ids by bytes. An added token is spelt as it is: in the same bytes merges may make another one."""
+    for number in spelt.values():
+        if type(number) is not int:
+            raise _must_be("model.vocab", ("{token: id}",), number)
+    taken = set(spelt.values())
+    for token in added_tokens:
+        if (other := spelt.get(token.content, token.id)) != token.id:
+            raise two_ids(token, other)
+        if token.id in taken and token.content not in spelt:
+            raise one_id(token)
+    names = {token.content for token in added_tokens}
+    vocab: dict[bytes, int] = {}
+    for spelling, number in spelt.items():
+        token_bytes = spelling.encode() if spelling in names else _to_bytes(spelling)
+        if token_bytes in vocab:
+            raise RgzError(
+                tr(
+                    "the added token {name} stands in model.vocab as it is and spelt in bytes; leave one out",
+                    name=token_bytes.decode(),
+                )
+            )
+        vocab[token_bytes] = number
+    return vocab
 
 
 def _to_characters(token: bytes) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rgz.errors import RgzError
 from rgz.text import BPETokenizer, encode_chat, load_tokenizer
+from rgz.text.byte_level import AddedToken
 from rgz.text.huggingface import from_huggingface
 
 CORPUS = ["太阳从东方升起，人民在学习人工智能。", "It's what we'll learn: 12 things\n\n", "e\u0301 café Å\u030a"] * 3
@@ -50,7 +51,29 @@ def like_gpt2():
     return data
 
 
-FILES = {"own": OWN.to_dict(), "own gpt2": GPT2.to_dict(), "qwen2": like_qwen2(), "gpt2": like_gpt2()}
+def with_words():
+    """Words added that merges make too: one that is spelt as it is has one id, another has two."""
+    data, ids = like_qwen2(), OWN.vocab
+    numbers, last = data["model"]["vocab"], data["added_tokens"][-1]["id"]
+    assert b"ngs" in ids and "人民".encode() in ids and "太".encode() in ids and b" we" in ids
+    data["added_tokens"] += [added(numbers[name], name, special=False) for name in ("ngs", "It", "2")]
+    names = ("人民", "太", " we")
+    data["added_tokens"] += [added(last + 1 + n, name, special=False) for n, name in enumerate(names)]
+    data["added_tokens"].append(added(last + 4, "起"))
+    data["added_tokens"].sort(key=lambda token: token["id"])
+    return data
+
+
+FILES = {
+    "own": OWN.to_dict(),
+    "own gpt2": GPT2.to_dict(),
+    "qwen2": like_qwen2(),
+    "gpt2": like_gpt2(),
+    "words": with_words(),
+}
+
+
+WORDS = ["人民", "things", " we", "It", "ngs", "学习"]
 
 
 def load(data, path):
@@ -65,13 +88,16 @@ def test_a_file_gives_the_ids_that_it_gives_the_rival(name, tmp_path):
     misread = {token.id for token in ours.added_tokens if not token.content.isascii()}  # the rival takes é for a byte
 
     @settings(max_examples=200, deadline=None)
-    @given(st.text("太阳从东方升起e\u0301A\u030a<aé> b'sS1２\n ,，", max_size=40))
+    @given(st.lists(st.sampled_from([*"太阳从东方升起e\u0301A\u030a<aé> b'sS1２2\n ,，", *WORDS])).map("".join))
     def check(text):
         assume(not any(token.special and token.content in text for token in ours.added_tokens))
         ids = ours.encode(text)
         assert ids == theirs.encode(text).ids
         assert misread.intersection(ids) or ours.decode(ids) == theirs.decode(ids)
-        assert ours.decode(ids) == (unicodedata.normalize("NFC", text) if name == "qwen2" else text)
+        if name == "words":  # where a word is cut out, nothing is composed across its end
+            assert unicodedata.normalize("NFC", ours.decode(ids)) == unicodedata.normalize("NFC", text)
+        else:
+            assert ours.decode(ids) == (unicodedata.normalize("NFC", text) if ours.normalizer else text)
         assert "".join(ours.pieces(text)) == ours.decode(ids)
 
     check()
@@ -130,6 +156,8 @@ def test_lone_surrogates_are_kept_where_the_rival_has_no_way_to_say_them(tmp_pat
 def changed(path, value, of="own"):
     data = copy.deepcopy(FILES[of])
     *folders, last = path.split(".")
+    if path == "added_tokens.4":
+        data["added_tokens"].append(value)
     inner = data
     for key in folders:
         inner = inner[int(key) if isinstance(inner, list) else key]
@@ -141,7 +169,7 @@ def changed(path, value, of="own"):
 
 
 DELETED = object()
-VOCAB = FILES["own"]["model"]["vocab"]
+VOCAB, OWN_ADDED = FILES["own"]["model"]["vocab"], FILES["own"]["added_tokens"]
 
 
 @pytest.mark.parametrize(
@@ -176,10 +204,21 @@ VOCAB = FILES["own"]["model"]["vocab"]
         (changed("added_tokens", []), "end-of-text token"),
         (changed("added_tokens.0", "x"), "added_tokens"),
         (changed("added_tokens.0.id", "0"), "id must be"),
-        (changed("added_tokens.0.id", 5), "have one id"),
+        (changed("added_tokens.4", added(OWN.vocab["人民".encode()], "人民", special=False)), "人民 .* have one id"),
+        (changed("added_tokens.4", added(OWN.vocab[b" we"], " we", special=False)), "we and another have one id"),
+        (changed("added_tokens.4", added(330, "ngs", special=False)), f"ngs must have id {OWN.vocab[b'ngs']}, .*330"),
+        (changed("added_tokens.4", added(330, "é", special=False)), r"é must have id \d+, .*got 330"),
+        (changed("added_tokens.4", added(OWN.vocab[b"ngs"], "ngs")), "special token ngs must not be one that plain"),
+        (changed("added_tokens.4", added(OWN.vocab[b"a"], "a")), "special token a must not be one that plain text"),
+        (
+            changed("model.vocab", VOCAB | {"人民": 330}) | {"added_tokens": [*OWN_ADDED, added(330, "人民")]},
+            "人民 stands in model.vocab as it is and spelt in bytes",
+        ),
+        (changed("added_tokens.0.id", 5), "<|pad|> must have id 0, which it has in the vocabulary, got 5"),
         (changed("added_tokens.0.content", ""), "must not be empty"),
         (changed("added_tokens.0.content", "\ud800"), "content"),
-        (changed("added_tokens.0.content", "<|bos|>"), "have one id|twice"),
+        (changed("added_tokens.0.content", "<|bos|>"), "<|bos|> must have id 1, which"),
+        (changed("added_tokens.4", added(0, "<|pad|>")), "an added token stands in it twice"),
         (changed("added_tokens.0.special", 1), "special"),
         (changed("added_tokens.3.lstrip", True, "qwen2"), "lstrip"),
         (changed("pre_tokenizer", None), "pre_tokenizer must be"),
@@ -209,8 +248,21 @@ def test_what_is_damaged_or_of_another_kind_is_refused_by_name(data, reason, tmp
 
 def test_a_merge_that_makes_a_special_token_is_refused():
     vocab = {**OWN.vocab, b"<|": OWN.vocab_size, b"pad|>": OWN.vocab_size + 1}
-    with pytest.raises(RgzError, match="merge 0 must be of tokens and make one"):
+    with pytest.raises(RgzError, match=r"special token <\|pad\|> must not be one that plain text is written with"):
         BPETokenizer(vocab, [(b"<|", b"pad|>")])
+
+
+def test_added_tokens_given_in_python_are_held_to_what_a_file_can_say():
+    def given(*tokens):
+        return BPETokenizer(OWN.vocab, OWN.merges, added_tokens=[*OWN.added_tokens, *tokens])
+
+    with pytest.raises(RgzError, match=f"ngs must have id {OWN.vocab[b'ngs']}, .* got 330"):
+        given(AddedToken(330, "ngs", special=False))
+    with pytest.raises(RgzError, match="人民 and another have one id"):
+        given(AddedToken(OWN.vocab["人民".encode()], "人民", special=False))
+    words = given(AddedToken(330, "人民", special=False))
+    assert words.encode("人民") == [330] and words.decode([330]) == "人民"
+    assert BPETokenizer.from_dict(words.to_dict()).fingerprint == words.fingerprint
 
 
 def test_of_a_merge_that_stands_twice_the_later_rank_counts_as_for_the_rival(tmp_path):
