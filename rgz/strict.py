@@ -44,6 +44,18 @@ def need_instance(name: str, value: object, kind: type) -> None:
         raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=repr(value)))
 
 
+def must_be(name: str, wanted: str, got: object) -> RgzError:
+    """The error for a value of another kind, which is quoted in ASCII and cut short."""
+    shown = ascii(got)
+    short = shown if len(shown) <= 60 else shown[:57] + "..."
+    return RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=short))
+
+
+def need_integer(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise must_be(name, tr("an integer") + mark(", ") + f">= {least}", value)
+
+
 def check_like(fresh: Mapping[str, Any], saved: object) -> Mapping[str, Any]:
     """Return `saved` if it is a state of the kind that `fresh` is: the same names, and values of the same types.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from rgz.generate.spelling import Spelling
 from rgz.generate.window import Window
 from rgz.messages import tr
 from rgz.models.decoder import Decoder
+from rgz.strict import need_integer
 from rgz.text.tokenizer import Tokenizer
 
 
@@ -55,7 +55,7 @@ def stream(
     prompt : text (a beginning-of-sequence token goes before it), or ids taken as they are.
     """
     ids = prompt_ids(model, tokenizer, prompt)
-    check_count("max_new_tokens", max_new_tokens)
+    need_integer("max_new_tokens", max_new_tokens, 1)
     decoder = tokenizer.stream()
     for token in stream_ids(
         model,
@@ -83,10 +83,10 @@ def generate(
 ) -> str:
     """The continuation of a prompt as text. num_beams > 1: beam search, which draws nothing and so takes of
     Sampling only the repetition penalty (and greedy); the others are refused."""
-    check_count("num_beams", num_beams)
+    need_integer("num_beams", num_beams, 1)
     if num_beams == 1:
         return "".join(stream(model, tokenizer, prompt, max_new_tokens=max_new_tokens, n_threads=n_threads, **sampling))
-    check_count("max_new_tokens", max_new_tokens)
+    need_integer("max_new_tokens", max_new_tokens, 1)
     for name in sampling:
         if name not in ("repetition_penalty", "greedy"):
             raise RgzError(tr("beam search draws nothing: leave {name} out, or num_beams", name=name))
@@ -127,8 +127,3 @@ def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]
         raise RgzError(tr("a prompt must be a text, or a sequence of at least one id, got {value}", value=repr(prompt)))
     values: list[int] = ids.tolist()
     return values
-
-
-def check_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=">= 1", value=value))

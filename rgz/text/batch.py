@@ -81,9 +81,13 @@ class Batch:
 
 
 def refuse_one_text(texts: Iterable[str]) -> None:
-    """Refuse a single text where several are wanted: it would be walked through character by character."""
+    """Refuse what is no collection, and a single text, which would be walked through character by character."""
     if isinstance(texts, str | bytes):
         raise RgzError(tr("a list of texts is wanted, got one text; write [text]"))
+    try:
+        iter(texts)
+    except TypeError as error:
+        raise RgzError(tr("a list of texts is wanted, got {value}", value=repr(texts)[:40])) from error
 
 
 def groups(texts: Iterable[str]) -> Iterator[list[str]]:

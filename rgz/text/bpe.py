@@ -15,13 +15,14 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.strict import unknown_name
-from rgz.text.batch import groups
+from rgz.text.batch import groups, refuse_no_texts
 from rgz.text.byte_level import (
     BYTE_CHARACTERS,
     NORMALIZERS,
     OWN_TOKENS,
     PATTERNS,
     AddedToken,
+    check_given,
     check_pattern,
     end_to_end,
     offsets_of,
@@ -34,6 +35,7 @@ from rgz.text.tokenizer import (
     FIRST_CHARACTER_ID,
     SPECIAL_TOKENS,
     Tokenizer,
+    check_choice,
     room_for_entries,
 )
 from rgz.threads import resolve_threads
@@ -82,6 +84,7 @@ class BPETokenizer(Tokenizer):
         check_pattern(pattern)
         if normalizer not in NORMALIZERS:
             raise unknown_name("normalizer", str(normalizer), ("NFC",))
+        check_given(vocab, merges, added_tokens)
         self.vocab, self.merges, self.added_tokens = dict(vocab), list(merges), tuple(added_tokens)
         self.pattern, self.normalizer, self.post_processor = pattern, normalizer, post_processor
         self._bytes = self._spellings()
@@ -171,6 +174,7 @@ class BPETokenizer(Tokenizer):
         """
         room = room_for_entries(vocab_size)
         check_pattern(pattern)
+        check_choice(min_frequency)
         trainer = _kernels.BPETrainer(PATTERNS.index(pattern), resolve_threads(n_threads))
         n_bytes = 0
         for portion in groups(texts):
@@ -193,6 +197,7 @@ class BPETokenizer(Tokenizer):
 
     def pieces(self, text: str) -> list[str]:
         """Return the pieces across which nothing merges, tokens that are cut out of the text among them."""
+        refuse_no_texts([text])
         return [piece for part, token in self._parts(text) for piece in ([part] if token else self._cut(part))]
 
     def _cut(self, text: str) -> Iterator[str]:
@@ -216,6 +221,7 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text, never special ones. `decode` is the exact inverse, but for a normalizer."""
+        refuse_no_texts([text])
         values: list[int] = self._encode([text], resolve_threads())[0].tolist()
         return values
 

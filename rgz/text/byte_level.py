@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.strict import unknown_name
+from rgz.strict import must_be, need_integer, unknown_name
+from rgz.text.stream import LONE_SURROGATE
 from rgz.text.tokenizer import SPECIAL_TOKENS
 
 PATTERNS = ("gpt2", "qwen2")  # in the order of the enum in csrc/text/pretokenize.h
@@ -33,6 +34,9 @@ class AddedToken:
     normalized: bool = False
 
     def __post_init__(self) -> None:
+        need_integer("id", self.id, 0)
+        if not isinstance(self.content, str) or LONE_SURROGATE.search(self.content):
+            raise must_be("content", tr("a text"), self.content)
         if not self.content:
             raise RgzError(tr("an added token must not be empty"))
 
@@ -65,6 +69,20 @@ def check_pattern(pattern: str) -> None:
     """Refuse what is no name of a way to cut texts into pieces."""
     if pattern not in PATTERNS:
         raise unknown_name("pattern", pattern, PATTERNS)
+
+
+def check_given(vocab: object, merges: object, added_tokens: object) -> None:
+    """Refuse what is not made of bytes, ids and added tokens."""
+    if not isinstance(vocab, Mapping) or not all(isinstance(k, bytes) and isinstance(i, int) for k, i in vocab.items()):
+        raise must_be("vocab", "{bytes: id}", vocab)
+    if not isinstance(merges, Sequence) or not all(map(_is_pair, merges)):
+        raise must_be("merges", "[(bytes, bytes)]", merges)
+    if not isinstance(added_tokens, Sequence) or not all(isinstance(token, AddedToken) for token in added_tokens):
+        raise must_be("added_tokens", "[AddedToken]", added_tokens)
+
+
+def _is_pair(merge: object) -> bool:
+    return isinstance(merge, tuple | list) and len(merge) == 2 and all(isinstance(part, bytes) for part in merge)
 
 
 def end_to_end(texts: list[str]) -> tuple[bytes, NDArray[np.int64]]:

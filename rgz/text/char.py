@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from rgz.text.batch import refuse_one_text
 from rgz.text.tokenizer import (
     Tokenizer,
+    check_choice,
     count_pieces,
     covering,
     has_character_entry,
@@ -37,6 +38,7 @@ class CharTokenizer(Tokenizer):
         character_coverage : the share of all non-ASCII characters of the texts, in [0, 1], for which ids are given.
         """
         room = room_for_entries(vocab_size)
+        check_choice(min_frequency, character_coverage)
         counts = count_pieces(texts, None, n_threads)
         candidates = {key: count for key, count in counts.items() if has_character_entry(key)}
         return cls("".join(ranked(covering(candidates, character_coverage), room, min_frequency)))
@@ -62,6 +64,7 @@ class ByteTokenizer(Tokenizer):
         """Return the one there is, whatever the texts; here so that the three kinds can be swapped."""
         refuse_one_text(texts)
         room_for_entries(vocab_size)
+        check_choice(min_frequency, character_coverage)
         return cls()
 
     @classmethod

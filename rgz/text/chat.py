@@ -78,6 +78,11 @@ def check_dialogue(messages: Sequence[Message]) -> None:
 
 
 def _check_order(messages: Sequence[Message]) -> None:
+    for message in messages if isinstance(messages, Sequence) else [messages]:
+        if not isinstance(message, Mapping) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
+            raise RgzError(
+                tr("a message must be an object with role and content, got {value}", value=repr(message)[:60])
+            )
     roles = [message["role"] for message in messages]
     turns = roles[1:] if roles[:1] == ["system"] else roles
     if not turns or turns != (["user", "assistant"] * len(turns))[: len(turns)]:

@@ -11,12 +11,10 @@ import functools
 import hashlib
 import importlib.util
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import log
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,30 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgz import _kernels
-from rgz.errors import RgzError, explained, warn
+from rgz.errors import RgzError, warn
 from rgz.files import atomic_writer, drop_oldest, make_cache_folder, parse_json
 from rgz.messages import tr
-from rgz.text.stream import LONE_SURROGATE
+from rgz.text.user_words import LONGEST_ENTRY, MOST_FREQUENT, RUN, Entry, malformed, numbered_lines
 
-# What jieba cuts with its dictionary; a word with any other character in it can never be found.
-_RUN = re.compile(r"[\u4E00-\u9FD5a-zA-Z0-9+#&._%\-]+")
 _HAN_FIRST, _HAN_LIMIT = 0x4E00, 0x9FD6
 _STATES = "BEMS"  # begin, end, middle, single
 _IMPOSSIBLE = -3.14e100  # jieba's logarithm of zero
-# From csrc/text/text.h: the most characters of a word, and what the values of a trie's nodes begin with
-LONGEST_ENTRY, _SPLIT_WORD, _FIRST_WORD, _MOST_VALUES = 255, 1, 2, 65534
-
-_MOST_FREQUENT = 1 << 53  # what a double counts exactly
+# From csrc/text/text.h: what the values of a trie's nodes begin with
+_SPLIT_WORD, _FIRST_WORD, _MOST_VALUES = 1, 2, 65534
 _LIMIT = 64_000_000  # bytes of all kept dictionaries: eight like jieba's, of as many environments
 
 Block = NDArray[np.uint8]
-
-
-class Entry(NamedTuple):
-    """How often a word was counted; 0: it is never to be a word."""
-
-    word: str
-    frequency: int
 
 
 class JiebaFiles(NamedTuple):
@@ -66,46 +53,6 @@ def jieba_files() -> JiebaFiles:
     if not spec or not all(path.is_file() for path in files):
         raise RgzError(tr("splitting text into words needs jieba, which is not installed: pip install jieba"))
     return files
-
-
-def read_user_dictionary(path: str | os.PathLike[str]) -> list[Entry]:
-    """Read lines of `word frequency tag`, the tag optional and not used, in UTF-8; empty lines are passed over.
-
-    Any other line is an RgzError with file and line. Words that hold characters at which text is always cut, such as
-    a space or ·, can never be found; a warning tells how many there are.
-    """
-    entries = []
-    for number, line in _lines(path):
-        if fields := line.lstrip("\ufeff").split():
-            if len(fields) > 3 or len(fields) < 2 or not re.fullmatch("[0-9]{1,20}", fields[1]):
-                raise _malformed(path, number, line)
-            with explained(about=tr("{path}, line {line}", path=path, line=number)):
-                entries.append(checked_entry(fields[0], int(fields[1])))
-    if lost := [entry.word for entry in entries if not _RUN.fullmatch(entry.word)]:
-        warn(
-            tr(
-                "{path}: words that can never be found, since text is cut at their signs: {count}; the first is {word}",
-                path=path,
-                count=len(lost),
-                word=lost[0],
-            )
-        )
-    return entries
-
-
-def checked_entry(word: str, frequency: int) -> Entry:
-    """Return the entry; RgzError for a word or a frequency that no dictionary, or no tokenizer's file, can hold."""
-    if not isinstance(word, str) or LONE_SURROGATE.search(word):
-        raise RgzError(tr("a word must be a text without lone surrogates, got {word}", word=ascii(word)))
-    if not 1 <= len(word) <= LONGEST_ENTRY:
-        raise RgzError(
-            tr("a word must have 1 to {longest} characters, got {length}", longest=LONGEST_ENTRY, length=len(word))
-        )
-    whole = isinstance(frequency, Integral) and not isinstance(frequency, bool)
-    if not whole or not 0 <= frequency <= _MOST_FREQUENT:
-        got = ascii(frequency)[:40]
-        raise RgzError(tr("the frequency of a word must be an integer in 0..2**53, got {frequency}", frequency=got))
-    return Entry(word, int(frequency))
 
 
 def load(files: JiebaFiles, folder: Path | None, user: Sequence[Entry] = ()) -> _kernels.TextDictionary:
@@ -183,7 +130,7 @@ def build(files: JiebaFiles, user: Sequence[Entry] = (), key: bytes = bytes(32))
         frequencies[word] = frequency
         total += frequency
     never = {entry.word for entry in user if entry.frequency == 0}
-    words = [w for w, f in frequencies.items() if (f or w in never) and len(w) <= LONGEST_ENTRY and _RUN.fullmatch(w)]
+    words = [w for w, f in frequencies.items() if (f or w in never) and len(w) <= LONGEST_ENTRY and RUN.fullmatch(w)]
     if total == 0 or not words:
         raise RgzError(tr("{path} holds no words; install jieba anew", path=files.words))
     ranks = {f: _FIRST_WORD + n for n, f in enumerate(sorted(set(frequencies.values()) - {0}, reverse=True))}
@@ -231,42 +178,15 @@ def _encoded(
 
 
 def _jieba_words(path: Path) -> Iterator[tuple[str, int]]:
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         fields = line.split(" ")
         try:
             word, frequency = fields[0], int(fields[1])
         except (IndexError, ValueError) as error:
-            raise _malformed(path, number, line) from error
-        if not 0 <= frequency <= _MOST_FREQUENT or not word:
-            raise _malformed(path, number, line)
+            raise malformed(path, number, line) from error
+        if not 0 <= frequency <= MOST_FREQUENT or not word:
+            raise malformed(path, number, line)
         yield word, frequency
-
-
-def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    try:
-        with open(path, "rb") as file:
-            for number, raw in enumerate(file, 1):
-                try:
-                    yield number, raw.strip().decode()
-                except UnicodeDecodeError as error:
-                    raise RgzError(
-                        tr("{path}, line {line}: a dictionary must be in UTF-8", path=path, line=number)
-                    ) from error
-    except OSError as error:
-        raise RgzError(
-            tr("cannot read the dictionary {path}: {reason}", path=path, reason=error.strerror or error)
-        ) from error
-
-
-def _malformed(path: str | os.PathLike[str], number: int, line: str) -> RgzError:
-    return RgzError(
-        tr(
-            "{path}, line {line}: must be a word, how often it occurs and perhaps a tag, as in 云计算 5 n; got {text}",
-            path=path,
-            line=number,
-            text=repr(line[:40]),
-        )
-    )
 
 
 def _model(files: JiebaFiles) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

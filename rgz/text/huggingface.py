@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgz.errors import RgzError
 from rgz.messages import tr
+from rgz.strict import must_be
 from rgz.text.byte_level import BYTE_CHARACTERS, AddedToken, one_id, two_ids
 
 if TYPE_CHECKING:
@@ -214,8 +215,4 @@ def _need(data: Mapping[str, Any], name: str, kind: type) -> Any:
 
 
 def _must_be(name: str, wanted: tuple[object, ...], got: object) -> RgzError:
-    shown = ascii(got)
-    short = shown if len(shown) <= 60 else shown[:57] + "..."
-    return RgzError(
-        tr("{name} must be {wanted}, got {value}", name=name, wanted=" / ".join(map(str, wanted)), value=short)
-    )
+    return must_be(name, " / ".join(map(str, wanted)), got)

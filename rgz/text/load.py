@@ -10,7 +10,6 @@ from rgz.files import read_json
 from rgz.messages import tr
 from rgz.text.bpe import BPETokenizer
 from rgz.text.char import ByteTokenizer, CharTokenizer
-from rgz.text.dictionary import checked_entry
 from rgz.text.stream import LONE_SURROGATE
 from rgz.text.tokenizer import (
     FILE_NAME,
@@ -20,6 +19,7 @@ from rgz.text.tokenizer import (
     Tokenizer,
     has_character_entry,
 )
+from rgz.text.user_words import checked_entry
 from rgz.text.word import WordTokenizer
 
 _KINDS: tuple[type[Tokenizer], ...] = (WordTokenizer, CharTokenizer, ByteTokenizer)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from rgz import _kernels
 from rgz.text.batch import Batch, batches, joined, refuse_no_texts
-from rgz.text.dictionary import checked_entry, jieba_files, kept_folder, load, read_user_dictionary
+from rgz.text.dictionary import jieba_files, kept_folder, load
+from rgz.text.user_words import checked_entries, read_user_dictionary
 from rgz.threads import process_lock, resolve_threads
 
 
@@ -32,7 +33,7 @@ class Segmenter:
         if isinstance(user_dictionary, str | os.PathLike):
             self.user_words = tuple(read_user_dictionary(user_dictionary))
         else:
-            self.user_words = tuple(checked_entry(word, frequency) for word, frequency in user_dictionary or ())
+            self.user_words = checked_entries(() if user_dictionary is None else user_dictionary)
         self._loaded: _kernels.TextDictionary | None = None
 
     @property

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,7 +24,8 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.files import write_text_atomic
 from rgz.messages import tr
-from rgz.text.batch import batches, joined
+from rgz.strict import must_be, need_integer
+from rgz.text.batch import batches, joined, refuse_no_texts, refuse_one_text
 from rgz.text.stream import LONE_SURROGATE, TextStream, bytes_to_text
 from rgz.threads import resolve_threads
 
@@ -50,8 +52,12 @@ class Tokenizer:
     pad_id, bos_id, eos_id, sep_id = range(FIRST_BYTE_ID)
 
     def __init__(self, characters: str = "", words: Sequence[str] = ()) -> None:
+        if not isinstance(characters, str):
+            raise must_be("characters", tr("a text"), characters)
+        refuse_one_text(words)
         self.characters = characters
         self.words = tuple(words)
+        refuse_no_texts(self.words)
         pieces = (*characters, *self.words)
         self._bytes = [name.encode() for name in SPECIAL_TOKENS] + [bytes([value]) for value in range(256)]
         self._bytes += [piece.encode("utf-8", "surrogatepass") for piece in pieces]
@@ -75,6 +81,7 @@ class Tokenizer:
 
     def pieces(self, text: str) -> Iterable[str]:
         """Return the pieces that `encode` looks up: here the characters."""
+        refuse_no_texts([text])
         return text
 
     @property
@@ -129,24 +136,29 @@ class Tokenizer:
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """Return the text of `ids`. Bytes that form no character, which only a model makes, become U+FFFD."""
         skipped = self.special_ids if skip_special_tokens else ()
-        return bytes_to_text(b"".join([self.token_bytes(i) for i in ids if i not in skipped]))
+        try:
+            ids = iter(ids)
+        except TypeError as error:
+            raise RgzError(tr("a list of token ids is wanted, got {value}", value=repr(ids)[:40])) from error
+        return bytes_to_text(b"".join([self.token_bytes(i) for i in map(checked_id, ids) if i not in skipped]))
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the UTF-8 bytes that this id stands for; of a special id, those of its name."""
-        if not 0 <= token_id < len(self._bytes):
+        number = checked_id(token_id)
+        if not 0 <= number < len(self._bytes):
             raise RgzError(
                 tr(
                     "token id {id} must be in 0..{last}; was this text encoded with another tokenizer?",
-                    id=token_id,
+                    id=number,
                     last=len(self._bytes) - 1,
                 )
             )
-        return self._bytes[token_id]
+        return self._bytes[number]
 
     def stream(self, skip_special_tokens: bool = True) -> TextStream:
         """Return an object whose `push(id)` gives the characters that are complete, `flush()` the rest."""
         skipped = self.special_ids if skip_special_tokens else ()
-        return TextStream(lambda i: b"" if i in skipped else self.token_bytes(i))
+        return TextStream(lambda i: b"" if checked_id(i) in skipped else self.token_bytes(i))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -176,6 +188,14 @@ class Tokenizer:
             write_text_atomic(path, json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n")
         except OSError as error:
             raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=error.strerror or error)) from error
+
+
+def checked_id(value: Any) -> int:
+    """Return the id as Python's own integer, whatever kind of integer it is; RgzError for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise RgzError(tr("a token id must be an integer, got {value}", value=repr(value)[:40])) from error
 
 
 def _vocabulary(pieces: Sequence[str]) -> _kernels.TextVocabulary:
@@ -214,9 +234,7 @@ def ranked(counts: Mapping[str, int], room: int, min_frequency: int) -> list[str
 
 
 def covering(counts: Mapping[str, int], share: float) -> dict[str, int]:
-    """Return the fewest keys, the most frequent ones, that make up `share` of all counts; RgzError if not in [0, 1]."""
-    if not 0.0 <= share <= 1.0:
-        raise RgzError(tr("character_coverage must be in [0, 1], got {share}", share=share))
+    """Return the fewest keys, the most frequent ones, that make up `share` of all counts."""
     wanted = share * sum(counts.values())
     covered: dict[str, int] = {}
     reached = 0
@@ -231,6 +249,13 @@ def covering(counts: Mapping[str, int], share: float) -> dict[str, int]:
 def has_character_entry(character: str) -> bool:
     """Tell whether a character may have an entry: ASCII has its bytes, no file can hold a lone surrogate."""
     return not character.isascii() and not LONE_SURROGATE.match(character)
+
+
+def check_choice(min_frequency: int, character_coverage: float = 1.0) -> None:
+    """Refuse values by which nothing can be chosen for a vocabulary, before the texts are read."""
+    need_integer("min_frequency", min_frequency, 0)
+    if not isinstance(character_coverage, Real) or not 0.0 <= character_coverage <= 1.0:
+        raise RgzError(tr("character_coverage must be in [0, 1], got {share}", share=repr(character_coverage)))
 
 
 def room_for_entries(vocab_size: int) -> int:

@@ -12,12 +12,14 @@ from rgz.text.segment import Segmenter, default_segmenter
 from rgz.text.tokenizer import (
     LONGEST_WORD,
     Tokenizer,
+    check_choice,
     count_pieces,
     covering,
     has_character_entry,
     ranked,
     room_for_entries,
 )
+from rgz.text.user_words import checked_entries
 
 
 class WordTokenizer(Tokenizer):
@@ -30,7 +32,7 @@ class WordTokenizer(Tokenizer):
     ) -> None:
         """user_words : what the dictionary has beside jieba's words, (word, frequency); see `Segmenter`."""
         super().__init__(characters, words)
-        user_words = tuple(user_words)
+        user_words = checked_entries(user_words)
         self.segmenter = Segmenter(user_words) if user_words else default_segmenter()
 
     def pieces(self, text: str) -> Iterable[str]:
@@ -71,6 +73,7 @@ class WordTokenizer(Tokenizer):
         vocabulary.
         """
         room = room_for_entries(vocab_size)
+        check_choice(min_frequency, character_coverage)
         segmenter = default_segmenter() if user_dictionary is None else Segmenter(user_dictionary)
         words = count_pieces(texts, segmenter.dictionary, n_threads)
         characters: Counter[str] = Counter()

@@ -11,6 +11,7 @@ from rgz import _kernels
 from rgz.augment.synonyms import read_groups
 from rgz.errors import RgzError
 from rgz.text import Tokenizer, dictionary, load_tokenizer
+from rgz.text.user_words import read_user_dictionary
 
 from .format import PROBE, TEXTS, Check, made_by
 
@@ -76,7 +77,7 @@ def read_user(folder: Path, whole: bytes) -> Check:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # words that can never be found
-        entries = dictionary.read_user_dictionary(folder / "user.txt")
+        entries = read_user_dictionary(folder / "user.txt")
     cutter = dictionary.load(jieba_of(folder), None, entries)
     return lambda: check_words(cutter)
 

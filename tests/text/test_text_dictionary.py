@@ -17,7 +17,8 @@ from rgz import _kernels
 from rgz.errors import RgzError, RgzWarning
 from rgz.text import Segmenter, WordTokenizer, segment
 from rgz.text import dictionary as module
-from rgz.text.dictionary import Entry, jieba_files, load
+from rgz.text.dictionary import jieba_files, load
+from rgz.text.user_words import Entry
 
 pytestmark = pytest.mark.hard
 ROOT = str(Path(module.__file__).parents[2])
