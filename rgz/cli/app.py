@@ -18,6 +18,7 @@ import rgz
 from rgz.cli.command import Command, Flag, metavar, near, no_such_option
 from rgz.cli.console import say
 from rgz.cli.layout import columns, described
+from rgz.cli.memory import out_of_memory
 from rgz.errors import RgzError, RgzWarning
 from rgz.messages import mark, tr
 
@@ -81,6 +82,13 @@ class App(click.Group):
             raise click.UsageError(text, ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MemoryError as error:
+            command = self.get_command(ctx, ctx.invoked_subcommand or "")
+            raise RgzError(out_of_memory(command or self)) from error
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         lines = [
             tr("Usage: {usage}", usage=f"rgz {tr('COMMAND')} ..."),
@@ -116,8 +124,6 @@ class App(click.Group):
             code = INTERRUPTED
         except RgzError as error:
             code = _fail(str(error))
-        except MemoryError:
-            code = _fail(tr("not enough memory; try a smaller model, batch_size, max_length or num_beams"))
         except OSError as error:
             if error.errno == errno.EPIPE:
                 code = _reader_left()

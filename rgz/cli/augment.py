@@ -16,6 +16,7 @@ from rgz.cli.console import result, say, say_all
 from rgz.cli.flags import count_flag
 from rgz.cli.info import json_flag
 from rgz.cli.layout import figures_table
+from rgz.cli.memory import memory_for_text
 from rgz.messages import mark, tr
 
 if TYPE_CHECKING:
@@ -100,18 +101,20 @@ def augment(
     from rgz.augment import Augmenter
     from rgz.data import load_dataset, piped_dataset
 
-    dataset = piped_dataset(sys.stdin.buffer.read()) if data == ("-",) else load_dataset(list(data))
+    with memory_for_text():
+        dataset = piped_dataset(sys.stdin.buffer.read()) if data == ("-",) else load_dataset(list(data))
     say_all(dataset.take_notices())
     rate = next((value for value in reversed(synonyms) if isinstance(value, float)), _USUAL)
     file = next((value for value in reversed(synonyms) if isinstance(value, str)), None)
     augmenter = Augmenter(rate, deletion, insertion, reorder, seed, dictionary=file)
     say_all(augmenter.notices)
     totals: Counter[str] = Counter(dict.fromkeys(("texts", "words", "variants", "unchanged", *augmenter.rates), 0))
-    for number, text in enumerate(dataset.texts()):
-        variants = [augmenter.vary(text, epoch, number) for epoch in range(1, multiplier + 1)]
-        if number < limit and not as_json:
-            _show(text, variants)
-        totals.update(figures(text, variants))
+    with memory_for_text(dataset):
+        for number, text in enumerate(dataset.texts()):
+            variants = [augmenter.vary(text, epoch, number) for epoch in range(1, multiplier + 1)]
+            if number < limit and not as_json:
+                _show(text, variants)
+            totals.update(figures(text, variants))
     if as_json:
         result(json.dumps(totals))
         return

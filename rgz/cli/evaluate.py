@@ -11,6 +11,7 @@ from rgz.cli.console import result, say_all
 from rgz.cli.flags import count_flag, threads_flag, weights_flag
 from rgz.cli.info import json_flag
 from rgz.cli.layout import figures_table
+from rgz.cli.memory import memory_for_text
 from rgz.cli.runs import LoadedRun, load_run, run_argument
 from rgz.cli.settings import data_argument
 from rgz.errors import RgzError
@@ -79,11 +80,13 @@ def evaluate(
     from rgz.data import encode_dataset, load_dataset
 
     loaded = load_run(run, dtype)
-    dataset = load_dataset(list(data))
+    with memory_for_text():
+        dataset = load_dataset(list(data))
     say_all(dataset.take_notices())
     if mask_prompts is None:
         mask_prompts = loaded.arguments is not None and loaded.arguments.mask_prompts
-    tokens = encode_dataset(dataset, loaded.tokenizer, mask_prompts=mask_prompts, n_threads=n_threads)
+    with memory_for_text(dataset):
+        tokens = encode_dataset(dataset, loaded.tokenizer, mask_prompts=mask_prompts, n_threads=n_threads)
     values = measure(loaded, tokens, _length(loaded, max_length), n_threads)
     if as_json:
         result(json.dumps(values))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rgz.cli.flags import CHOSEN
+from rgz.cli.memory import memory_for_text
 from rgz.config import TrainingArguments
 
 if TYPE_CHECKING:
@@ -87,9 +88,10 @@ def choose_size(settings: Settings, tokens: int, most_epochs: int, *, small: boo
 def count_tokens(texts: Texts, tokenizer: Tokenizer) -> int:
     """Tokens of the training text, as near as `choose_size` needs: of a long one by the share of its beginning."""
     tokens = sampled = characters = 0
-    for text in texts.train.texts():
-        characters += len(text)
-        if sampled < _SAMPLE:
-            tokens += len(tokenizer.encode(text)) + 1
-            sampled = characters
+    with memory_for_text(texts.train):
+        for text in texts.train.texts():
+            characters += len(text)
+            if sampled < _SAMPLE:
+                tokens += len(tokenizer.encode(text)) + 1
+                sampled = characters
     return round(tokens * characters / max(sampled, 1))

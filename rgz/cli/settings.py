@@ -16,6 +16,7 @@ import click
 from rgz.cli.command import Flag, given
 from rgz.cli.console import result, say, say_all
 from rgz.cli.flags import plain_value, read_config
+from rgz.cli.memory import memory_for_text
 from rgz.cli.progress import shown_progress
 from rgz.config import ModelConfig, TrainingArguments
 from rgz.errors import RgzError
@@ -128,10 +129,12 @@ def read_texts(data: Sequence[str], validation: Sequence[str], fraction: float, 
     """Load and split: the same documents for the same arguments, so that `resume` finds what `train` had."""
     from rgz.data import load_dataset
 
-    dataset = load_dataset(list(data))
+    with memory_for_text():
+        dataset = load_dataset(list(data))
     say_all(dataset.take_notices())
     if validation:
-        held_out = load_dataset(list(validation))
+        with memory_for_text():
+            held_out = load_dataset(list(validation))
         say_all(held_out.take_notices())
         return Texts(dataset, held_out)
     train, val = dataset.split(fraction, seed=seed)
@@ -161,7 +164,7 @@ def make_trainer(
 
     if texts.val is None:
         args = dataclasses.replace(args, validation_split=0.0)
-    with shown_progress(tr("encoding"), len(texts.train)) as progress:
+    with shown_progress(tr("encoding"), len(texts.train)) as progress, memory_for_text(texts.train, texts.val):
         trainer = Trainer(model, tokenizer, texts.train, texts.val, args, run_info=info, progress=progress)
         trainer.prepare()
     return trainer

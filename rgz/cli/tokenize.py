@@ -15,6 +15,7 @@ from rgz.cli.console import result, say, say_all
 from rgz.cli.flags import count_flag
 from rgz.cli.info import json_flag
 from rgz.cli.layout import figures_table
+from rgz.cli.memory import memory_for_text
 from rgz.cli.train import user_dict_flag
 from rgz.messages import tr
 
@@ -69,20 +70,22 @@ def tokenize(
     from rgz.cli.train import make_tokenizer
     from rgz.data import Dataset, load_dataset, piped_dataset
 
-    dataset = piped_dataset(sys.stdin.buffer.read()) if data == ("-",) else load_dataset(list(data))
+    with memory_for_text():
+        dataset = piped_dataset(sys.stdin.buffer.read()) if data == ("-",) else load_dataset(list(data))
     say_all(dataset.take_notices())
     settings = Settings(
         {}, {"vocab_size": vocab_size} if vocab_size else {}, {"tokenizer": tokenizer or "word", "user_dict": user_dict}
     )
-    vocabulary = make_tokenizer(settings, Texts(dataset, Dataset([])), "nano")
-    if output:
-        vocabulary.save(output)
-        say(tr("vocabulary written to {path}", path=output))
-    if not as_json:
-        for text in islice(dataset.texts(), limit):
-            encoded = vocabulary.encode(text)
-            result(" ".join(map(str, encoded)) if ids else "▏".join(_pieces(vocabulary, encoded)))
-    values = figures(vocabulary, dataset.texts())
+    with memory_for_text(dataset):
+        vocabulary = make_tokenizer(settings, Texts(dataset, Dataset([])), "nano")
+        if output:
+            vocabulary.save(output)
+            say(tr("vocabulary written to {path}", path=output))
+        if not as_json:
+            for text in islice(dataset.texts(), limit):
+                encoded = vocabulary.encode(text)
+                result(" ".join(map(str, encoded)) if ids else "▏".join(_pieces(vocabulary, encoded)))
+        values = figures(vocabulary, dataset.texts())
     if as_json:
         result(json.dumps(values))
         return

@@ -9,6 +9,7 @@ import click
 
 from rgz.cli.command import Command, Flag
 from rgz.cli.flags import CHOSEN, model_flags, training_flags
+from rgz.cli.memory import memory_for_text
 from rgz.cli.progress import counted, shown_progress
 from rgz.cli.recipe import (
     BY_CORPUS,
@@ -147,7 +148,7 @@ def make_tokenizer(settings: Settings, texts: Texts, preset: str) -> Tokenizer:
         size = wanted or PRESETS[preset].get("vocab_size", MOST_ENTRIES)
         # A word that is seen once cannot be learnt: it is written in characters.
         options = {} if user_dict is None else {"user_dictionary": user_dict}
-        with shown_progress(tr("vocabulary"), len(texts.train)) as tell:
+        with shown_progress(tr("vocabulary"), len(texts.train)) as tell, memory_for_text(texts.train):
             return cls.train(
                 counted(texts.train.texts(), tell),
                 vocab_size=size,

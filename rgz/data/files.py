@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgz.cpu import memory_bytes
-from rgz.data.readers import Source, examined, opened
+from rgz.data.readers import Source, examined, long_lines_named, opened
 from rgz.data.records import Document, is_known_record, labelled_text, record_document, text_document
 from rgz.data.spool import Spool
 from rgz.data.stored import StoredDocuments, Walk
@@ -67,9 +67,11 @@ def _places(found: Iterator[tuple[int, Document]]) -> NDArray[np.int64]:
 
 def read_lines(data: bytes, name: str, notices: list[str]) -> list[Document]:
     """Return the lines of `data` that are not blank, each a plain text; notices as in `read_documents`."""
-    source, encoding = examined(BytesIO(data), name)
-    _tell_encoding(name, encoding, notices)
-    return [line for _, line in source.lines(source.start) if line.strip()]
+    file = BytesIO(data)
+    with long_lines_named(file, name):
+        source, encoding = examined(file, name)
+        _tell_encoding(name, encoding, notices)
+        return [line for _, line in source.lines(source.start) if line.strip()]
 
 
 def _tell_encoding(name: Path | str, encoding: str, notices: list[str]) -> None:
@@ -156,6 +158,19 @@ def _read_json(source: Source, path: Path, notices: list[str]) -> Walk | list[Do
         notices.append(tr("{path}: read as JSON lines, a record a line", path=path))
         return _read_jsonl(source, path, notices)
     _need_memory(source, path)
+    try:
+        return _read_whole_json(source, path, notices)
+    except MemoryError as error:
+        raise RgzError(
+            tr(
+                "{path}: JSON that is no lines is read whole, for which memory does not suffice; write one record a "
+                "line in a .jsonl file",
+                path=path,
+            )
+        ) from error
+
+
+def _read_whole_json(source: Source, path: Path, notices: list[str]) -> list[Document]:
     text = source.text()
     try:
         value = json.loads(text)

@@ -19,6 +19,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _BLOCK = 1 << 18  # bytes read at a time
+_LONG_LINE = 1 << 20  # bytes: shorter ones take little memory
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")  # the \n of a last \r may not have been read yet
 
 
@@ -71,13 +72,47 @@ def examined(file: BinaryIO, name: Path | str) -> tuple[Source, str]:
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file to be read; RgzError where that, or reading it, fails."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, long_lines_named(file, path):
             yield file
     except FileNotFoundError:
         raise RgzError(tr("{path} does not exist; check the name", path=path)) from None
     except OSError as error:
         reason = error.strerror or error
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=reason)) from error
+
+
+@contextmanager
+def long_lines_named(file: BinaryIO, name: Path | str) -> Iterator[None]:
+    """In the block the file is read: where memory does not suffice, RgzError names it, and a line that is to blame."""
+    try:
+        yield
+    except MemoryError as error:
+        line, length = _longest_line(file)
+        if length < _LONG_LINE:
+            raise RgzError(
+                tr("not enough memory to read {path}; give less text, or close other programs", path=name)
+            ) from error
+        raise RgzError(
+            tr(
+                "not enough memory for line {line} of {path}, which has {size} MB: cut it at lines",
+                path=name,
+                line=line,
+                size=f"{length / 1e6:,.0f}",
+            )
+        ) from error
+
+
+def _longest_line(file: BinaryIO) -> tuple[int, int]:
+    """Return its number, and its length in bytes."""
+    longest, number, length = (0, 0), 1, 0
+    for block in _blocks(file):
+        *whole, rest = block.split(b"\n")
+        for part in whole:
+            longest = max(longest, (length + len(part), -number))
+            number, length = number + 1, 0
+        length += len(rest)
+    length, number = max(longest, (length, -number))
+    return -number, length
 
 
 def read_text(path: Path) -> str:
