@@ -18,7 +18,7 @@ from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.models.decoder import Decoder
 from rgz.train.plan import make_step
-from rgz.train.portions import portions, rows_at_once
+from rgz.train.portions import portions
 from rgz.train.step import TrainStep
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def estimate(trainer: Trainer) -> Estimate:
     update = _seconds(lambda: step.update(0.0, max(1, batch.n_targets)))
     now = resident_bytes()
     planned = step.planned_bytes
-    largest = max(portions(batch, rows_at_once(model.config.hidden_size)), key=lambda part: len(part.tokens))
+    largest = max(portions(batch, step.portion_tokens), key=lambda part: len(part.tokens))
     touched = model.planned_bytes(len(largest.tokens), largest.n_sequences, True, step.n_threads)
     best = model.weights.nbytes if args.load_best_model_at_end or "best" in args.save_strategy else 0
     peak = now + planned["activations"] - touched + best

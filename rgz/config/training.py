@@ -41,8 +41,11 @@ class TrainingArguments(Strict):
         small gradients do not vanish: loss_scale None adapts (see rgz.optim.LossScale), a number stays.
     optim_dtype : of the two moments of AdamW, "float32" or "bfloat16" (half their memory, stochastically rounded).
     gradient_checkpointing : compute activations again in backward instead of keeping them: the same bits, less memory.
-    max_memory : a text like "800MB"; batches are made smaller (and accumulated, so that updates stay as large) and
-        activations recomputed until the whole process stays below it.
+    portion_tokens : the most tokens that pass through the model at a time. A batch of more is cut into portions of
+        whole sequences, whose gradients add up to its own; with dropout each portion has masks of its own. None: as
+        many as the cores are fastest with.
+    max_memory : a text like "800MB"; portion_tokens is made smaller and activations are recomputed until the whole
+        process stays below it. Batches, and so what an update sees, stay as they are.
     token_cache : text is encoded once and its ids kept in the private cache folder for later runs.
     mask_prompts : the loss counts the answers of chats only.
     augment : vary the training texts (see rgz.augment): a rate, a table, or a text "synonyms=0.2,multiplier=3".
@@ -93,6 +96,7 @@ class TrainingArguments(Strict):
     metric_for_best_model: str = "val_loss"
     load_best_model_at_end: bool = True
     gradient_checkpointing: bool = False
+    portion_tokens: int | None = None
     max_memory: str | None = None
     token_cache: bool = True
     seed: int = 0
@@ -110,7 +114,7 @@ class TrainingArguments(Strict):
         self.check_types()
         for name in ("batch_size", "gradient_accumulation_steps", "max_length", "logging_steps", "save_best_limit"):
             self.need(getattr(self, name) >= 1, name, ">= 1")
-        for name in ("batch_tokens", "eval_steps", "save_steps", "save_total_limit", "n_threads"):
+        for name in ("batch_tokens", "portion_tokens", "eval_steps", "save_steps", "save_total_limit", "n_threads"):
             self.need(getattr(self, name) is None or getattr(self, name) >= 1, name, ">= 1")
         patience = self.early_stopping_patience
         self.need(patience is None or patience >= 0, "early_stopping_patience", ">= 0")

@@ -291,5 +291,6 @@ def make_step(model: Any, args: TrainingArguments, plan_rows: int, plan_seqs: in
         gradient_checkpointing=args.gradient_checkpointing,
         loss_scale=args.loss_scale,
         optim_dtype=args.optim_dtype,
+        portion_tokens=args.portion_tokens,
     )
     return step

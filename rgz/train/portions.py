@@ -20,9 +20,10 @@ from rgz.train.interfaces import BatchLike
 _ROWS, _WIDE_ROWS, _WIDE = 1024, 512, 512
 
 
-def rows_at_once(hidden_size: int) -> int:
-    """Rows that a portion should have, or up to a quarter more, for a model this wide."""
-    return _WIDE_ROWS if hidden_size >= _WIDE else _ROWS
+def usual_portion(hidden_size: int) -> int:
+    """The most rows of a portion for a model this wide: a batch of a quarter more than the best size is not cut."""
+    best = _WIDE_ROWS if hidden_size >= _WIDE else _ROWS
+    return best + best // 4
 
 
 class Portion(NamedTuple):
@@ -41,34 +42,36 @@ class Portion(NamedTuple):
         return len(self.cu_seqlens) - 1
 
 
-def most_rows(rows: int, longest: int, at_once: int) -> int:
-    """Rows of the largest portion of any batch of up to `rows`, whose sequences have up to `longest`.
+def most_rows(rows: int, longest: int, most: int) -> int:
+    """Rows of the largest portion of any batch of up to `rows`, whose sequences have up to `longest`."""
+    return min(rows, max(most, longest))
 
-    A smaller batch may be cut into fewer portions, and these be larger.
+
+def portions(batch: BatchLike, most: int) -> Iterator[Portion]:
+    """The sequences of a batch in order, in even portions of up to `most` rows; none of an empty batch.
+
+    A sequence of more rows is a portion by itself.
     """
-    most = _most(at_once)
-    if rows <= most:
-        return rows
-    share = min(-(-rows // 2), most)
-    return min(rows, max(most, share + longest - 1))
-
-
-def portions(batch: BatchLike, at_once: int) -> Iterator[Portion]:
-    """The sequences of a batch in order, as many at a time as reach an even share of its rows; none of an empty one.
-
-    at_once : see rows_at_once.
-    """
-    rows = len(batch.tokens)
-    count = max(1, -(-rows // _most(at_once)))
-    first, last = 0, len(batch.cu_seqlens) - 1
+    ends = batch.cu_seqlens
+    last, left = len(ends) - 1, _fewest(ends, most)
+    first = 0
     while first < last:
-        begin = int(batch.cu_seqlens[first])
-        end = min(int(np.searchsorted(batch.cu_seqlens, begin - (-rows // count))), last)
-        part = slice(begin, int(batch.cu_seqlens[end]))
-        yield Portion(batch.tokens[part], batch.targets[part], batch.cu_seqlens[first : end + 1] - np.int32(begin))
-        first = end
+        begin = int(ends[first])
+        share = -(-(int(ends[last]) - begin) // max(left, 1))
+        end = min(int(np.searchsorted(ends, begin + share)), _last_that_fits(ends, first, most))
+        part = slice(begin, int(ends[end]))
+        yield Portion(batch.tokens[part], batch.targets[part], ends[first : end + 1] - np.int32(begin))
+        first, left = end, left - 1
 
 
-def _most(at_once: int) -> int:
-    """Rows of a batch that is not cut."""
-    return at_once + at_once // 4
+def _last_that_fits(ends: Ints, first: int, most: int) -> int:
+    """Where a portion ends that begins with sequence `first` and takes as many as fit, at least one."""
+    return max(int(np.searchsorted(ends, int(ends[first]) + most, side="right")) - 1, first + 1)
+
+
+def _fewest(ends: Ints, most: int) -> int:
+    """How many portions there are if each is filled up."""
+    count = first = 0
+    while first < len(ends) - 1:
+        count, first = count + 1, _last_that_fits(ends, first, most)
+    return count

@@ -168,7 +168,7 @@ def _named(callbacks: list[Callback]) -> Iterator[tuple[str, Callback]]:
 _NOT_LEARNT = (
     "output_dir", "overwrite", "max_time", "logging_steps", "save_strategy", "save_steps", "save_seconds",
     "save_total_limit", "save_best_limit", "n_threads", "report_to", "samples", "sample_prompt", "max_memory",
-    "token_cache",
+    "token_cache", "gradient_checkpointing",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from rgz.optim.loss_scale import LossScale
 from rgz.strict import need_instance
 from rgz.threads import resolve_threads, single_threaded_blas
 from rgz.train.interfaces import BatchLike
-from rgz.train.portions import Portion, most_rows, portions, rows_at_once
+from rgz.train.portions import Portion, most_rows, portions, usual_portion
 from rgz.train.ragged import equals_input, ragged_batch
 
 _STREAMS_PER_BATCH = 1 << 12
@@ -45,6 +45,8 @@ class TrainStep:
     optim_dtype : of both moments, "float32" or "bfloat16".
     plan_rows, plan_seqs, plan_length : size the memory for batches this large, of sequences this long, now rather than
         as they come.
+    portion_tokens : the most tokens that pass through the model at a time; a batch of more is cut into portions of
+        whole sequences, whose gradients add up to the same. None: as many as the cores are fastest with.
     gradient_checkpointing : keep of each block its input only and compute the rest again in backward: the same bits,
         for less memory and about a third more time.
     seed : of dropout and of the rounding of bfloat16 moments. Masks are a function of (seed, update, portion, layer,
@@ -67,6 +69,7 @@ class TrainStep:
         gradient_checkpointing: bool = False,
         loss_scale: float | None = None,
         optim_dtype: str = "float32",
+        portion_tokens: int | None = None,
     ) -> None:
         need_instance("model", model, Decoder)
         need_instance("optimizer", optimizer or AdamW(), AdamW)
@@ -92,10 +95,10 @@ class TrainStep:
         self._norm_scratch = np.empty(_kernels.squared_norm_scratch(model.layout.total))
         model.bind(self._gradients)
         self._plan_size = (0, 0)
-        self._rows_at_once = rows_at_once(model.config.hidden_size)
+        self.portion_tokens = portion_tokens or usual_portion(model.config.hidden_size)
         if plan_rows:
             longest = plan_length or model.config.max_position_embeddings
-            rows = most_rows(plan_rows, longest, self._rows_at_once)
+            rows = most_rows(plan_rows, longest, self.portion_tokens)
             self._plan_size = rows, min(plan_seqs or rows, rows)
         model.recompute(len(model.blocks) if gradient_checkpointing else 0)
         if plan_rows:
@@ -115,7 +118,7 @@ class TrainStep:
             self.model.compute_in(self.dtype)
             if self.model.gradients is not self._gradients:
                 self.model.bind(self._gradients)
-            for part in portions(batch, self._rows_at_once):
+            for part in portions(batch, self.portion_tokens):
                 p = self.model.prepare(part.tokens, part.cu_seqlens, training=True, n_threads=self.n_threads)
                 p.dropout_seed = self.seed
                 p.dropout_stream = (self.n_updates * _BATCHES_PER_UPDATE + self._micro) * _STREAMS_PER_BATCH
@@ -168,7 +171,7 @@ class TrainStep:
         """Sum of the token losses, without dropout or gradients."""
         with single_threaded_blas():
             self.model.compute_in(self.dtype)
-            return sum(self._loss(part) for part in portions(batch, self._rows_at_once))
+            return sum(self._loss(part) for part in portions(batch, self.portion_tokens))
 
     def _loss(self, part: Portion) -> float:
         p = self.model.prepare(part.tokens, part.cu_seqlens, training=False, n_threads=self.n_threads)

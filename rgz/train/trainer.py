@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO, TypeGuard
@@ -12,7 +13,7 @@ from rgz.messages import tr
 from rgz.strict import need_instance
 from rgz.text.tokenizer import Progress
 from rgz.train.best import BestWeights
-from rgz.train.budget import fit_plan
+from rgz.train.budget import fit_memory, go_on_with
 from rgz.train.callbacks import Callback
 from rgz.train.claim import claimed
 from rgz.train.early_stopping import EarlyStopping
@@ -116,7 +117,8 @@ class Trainer:
         if not hasattr(self, "plan"):
             self.plan = plan_training(*self._data, self.tokenizer, self.args, self.model.config, self._progress)
             if self.args.max_memory is not None:
-                self.plan, self.args = fit_plan(self.model, self.tokenizer, self.plan, self.args)
+                self.args, chosen = fit_memory(self.model, self.args, self.plan.max_rows)
+                self.plan = dataclasses.replace(self.plan, notices=(chosen, *self.plan.notices))
         return self.plan
 
     def train(self, resume_from_checkpoint: bool | PathLike | None = None) -> list[dict[str, Any]]:
@@ -142,6 +144,8 @@ class Trainer:
         checkpoint, in_place, notices = find_checkpoint(self.run, resume_from_checkpoint)
         if self.run is not None:
             self.run.refuse_if_unusable(overwrite=self.args.overwrite, resume=in_place)
+        if checkpoint is not None:
+            self.args = go_on_with(checkpoint, self.args)
         plan = self.prepare()
         self._tell(*notices, *_notices_of(self._data), *plan.notices)
         self.step = self._step_factory(self.model, self.args, plan.max_rows, plan.max_seqs)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rgz
-from rgz.train.portions import Portion, most_rows, portions
+from rgz.train.portions import Portion, most_rows, portions, usual_portion
 from rgz.train.ragged import ragged_batch
 from rgz.train.step import TrainStep
 
@@ -127,19 +127,27 @@ def test_accumulated_micro_batches_equal_the_large_batch():
 @pytest.mark.parametrize(
     "lengths", [[100] * 15, [100] * 16, [128] * 32, [1] * 5000, [4000], [3, 4000, 2000, 1, 1], list(range(1, 90))]
 )
-@pytest.mark.parametrize("at_once", [512, 1024])
-def test_portions_are_the_batch_in_whole_sequences_and_even(lengths, at_once):
+@pytest.mark.parametrize("most", [1, 100, 640, 1280])
+def test_portions_are_the_batch_in_whole_sequences_and_even(lengths, most):
     tokens = np.arange(sum(lengths), dtype=np.int32)
     cu_seqlens = np.cumsum([0, *lengths]).astype(np.int32)
-    parts = list(portions(Portion(tokens, tokens + 1, cu_seqlens), at_once))
+    parts = list(portions(Portion(tokens, tokens + 1, cu_seqlens), most))
     assert np.concatenate([p.tokens for p in parts]).tolist() == tokens.tolist()
     assert np.concatenate([p.targets for p in parts]).tolist() == (tokens + 1).tolist()
     assert [n for p in parts for n in np.diff(p.cu_seqlens).tolist()] == lengths
     assert all(p.cu_seqlens[0] == 0 and p.cu_seqlens[-1] == len(p.tokens) for p in parts)
-    most = most_rows(len(tokens), max(lengths), at_once)
-    assert max(len(p.tokens) for p in parts) <= most
-    assert len(parts) == 1 or len(tokens) > 1.25 * at_once
-    assert most <= max(1.25 * at_once + max(lengths), len(tokens) / 2 + 1)
+    rows = [len(p.tokens) for p in parts]
+    assert all(n <= most or p.n_sequences == 1 for n, p in zip(rows, parts, strict=True))
+    assert max(rows) <= most_rows(len(tokens), max(lengths), most) == min(len(tokens), max(most, max(lengths)))
+    assert len(parts) == 1 or len(tokens) > most
+    if max(lengths) <= most:  # as few as can be, and even
+        assert len(parts) <= 2 * len(tokens) / most + 1 and max(rows) - min(rows) <= 2 * max(lengths)
+
+
+def test_portions_of_the_usual_size_are_even_ones_of_about_a_thousand_rows():
+    assert (usual_portion(256), usual_portion(512)) == (1280, 640)
+    batch = Portion(*ragged_batch([range(65)] * 32, None, None, 300))
+    assert [len(p.tokens) for p in portions(batch, usual_portion(256))] == [1024, 1024]
 
 
 def test_an_empty_batch_adds_nothing():
@@ -154,20 +162,19 @@ def test_no_smaller_batch_has_a_larger_portion_than_planned(length):
     def largest(rows):
         ends = np.unique([*range(0, rows, length), rows]).astype(np.int32)
         tokens = np.zeros(rows, np.int32)
-        return max(len(p.tokens) for p in portions(Portion(tokens, tokens, ends), 1024))
+        return max(len(p.tokens) for p in portions(Portion(tokens, tokens, ends), 1280))
 
     sizes = [1, 1024, 1280, 1281, 1536, 1537, 1600, 1920, 2048, 3071, 3072, 3073, 3100, 4096, 4608, 6000]
     for i, rows in enumerate(sizes):
-        assert max(map(largest, sizes[: i + 1])) <= most_rows(rows, length, 1024) <= rows
+        assert max(map(largest, sizes[: i + 1])) <= most_rows(rows, length, 1280) <= rows
 
 
-def test_an_update_in_portions_is_that_of_the_whole_batch(monkeypatch):
+def test_an_update_in_portions_is_that_of_the_whole_batch():
     rows = [np.random.default_rng(i).integers(0, 300, 5 + 3 * i) for i in range(16)]
     config = rgz.ModelConfig(vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4)
     whole = rgz.TrainStep(rgz.Model(config))
     out = whole(rows)
-    monkeypatch.setattr("rgz.train.portions._ROWS", 80)
-    parts = rgz.TrainStep(rgz.Model(config))
+    parts = rgz.TrainStep(rgz.Model(config), portion_tokens=100)
     again = parts(rows)
     assert again.tokens == out.tokens
     assert again.loss == pytest.approx(out.loss, rel=1e-6) and again.grad_norm == pytest.approx(out.grad_norm, rel=1e-5)
