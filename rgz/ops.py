@@ -292,7 +292,10 @@ def adamw(
 
 
 def grad_norm(grad: Floats, n_threads: int | None = None) -> float:
-    """L2 norm of a flat vector, summed in float64."""
+    """L2 norm of a flat vector, of numbers of any size; not finite only where one of them is not.
+
+    Squares are summed in float32, 256 at a time, scaled where they would overflow or vanish; these sums in float64.
+    """
     _need_float32(grad=(grad, 1))
     scratch = np.empty(max(1, _kernels.squared_norm_scratch(len(grad))), np.float64)
     return float(np.sqrt(_kernels.squared_norm(scratch, grad, resolve_threads(n_threads))))

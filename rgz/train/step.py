@@ -23,6 +23,7 @@ from rgz.train.ragged import equals_input, ragged_batch
 
 _STREAMS_PER_BATCH = 1 << 12
 _BATCHES_PER_UPDATE = 1 << 16
+_LARGEST = 2.0**63  # a gradient of this norm has squares that AdamW's second moment cannot hold
 
 
 class StepOutput(NamedTuple):
@@ -51,8 +52,9 @@ class TrainStep:
         for less memory and about a third more time.
     seed : of dropout and of the rounding of bfloat16 moments. Masks are a function of (seed, update, portion, layer,
         element).
-    A non-finite gradient norm makes no update: gradients are dropped and the norm is returned as it is. With float16
-    and a dynamic loss scale that is usual now and then: `overflowed` tells that the scale was lowered for it.
+    A non-finite gradient norm makes no update: gradients are dropped and the norm is returned as it is; so does, as
+    infinite, one of 2**63 or more that is not clipped. With float16 and a dynamic loss scale that is usual now and
+    then: `overflowed` tells that the scale was lowered for it.
     """
 
     def __init__(
@@ -133,6 +135,8 @@ class TrainStep:
         divisor = n_targets * self._seed
         norm = math.sqrt(_kernels.squared_norm(self._norm_scratch, self._gradients, self.n_threads)) / divisor
         self.overflowed = False
+        if min(norm, self.max_grad_norm) >= _LARGEST:
+            norm = math.inf
         if not math.isfinite(norm):
             self.discard()
             self.overflowed = self._scale is not None and self._scale.overflowed()
