@@ -28,7 +28,7 @@
 #define RGZ_TILES_EACH 2
 #endif
 
-/* kernels/attention.c works on blocks of queries x keys, a group of queries at a time. */
+/* kernels/attention_block.h: blocks of queries x keys, and how many blocks of queries at a time. */
 #ifndef RGZ_ATTENTION_BLOCK
 #define RGZ_ATTENTION_BLOCK 96
 #endif

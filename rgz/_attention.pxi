@@ -1,6 +1,6 @@
 # Attention. Included by _kernels.pyx.
 
-# --- attention.c, decode.c -----------------------------------------------------------------------------------------
+# --- attention.c, attention_backward.c, decode.c ------------------------------------------------------------------
 
 cdef int need_heads(str kernel, str what, Reals got, Reals like) except -1:
     need(kernel, what + " rows", got.shape[0], like.shape[0])

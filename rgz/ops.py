@@ -117,7 +117,8 @@ def flash_attention(
     """Exact attention without the T x T matrix: out (N, H, D) and the logsumexp of the scores lse (N, H).
 
     q (N, H, D); k, v (N, Hkv, D), H a multiple of Hkv. cu_seqlens (S+1,): sequence s is rows cu_seqlens[s] ..
-    cu_seqlens[s+1] - 1 and sees only itself; None is one sequence. scale None is 1 / sqrt(D).
+    cu_seqlens[s+1] - 1 and sees only itself; None is one sequence. scale None is 1 / sqrt(D). What a causal row does not
+    see, later keys and values, has no part in it, be it NaN.
     Source: Dao 2023, "FlashAttention-2", arXiv:2307.08691.
     """
     _need_float32(q=(q, 3), k=(k, 3), v=(v, 3))

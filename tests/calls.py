@@ -169,7 +169,7 @@ def rope(rng, rows, heads, head_size, inverse=False):
     )
 
 
-# --- attention.c, decode.c ----------------------------------------------------------------------------------
+# --- attention.c, attention_backward.c, decode.c ----------------------------------------------------------
 
 
 def attention_inputs(rng, lengths, heads, kv_heads, head_size, causal):

@@ -1,0 +1,54 @@
+"""What a row of attention does not see has no part in it, whatever it is: not even a NaN times a weight of 0."""
+
+import dataclasses
+
+import calls
+import numpy as np
+import pytest
+from guarded import TYPES, in_storage, run
+
+LENGTHS = [300, 5, 110]
+PLACES = [0, 11, 12, 17, 95, 96, 191, 288, 299]  # about tiles, blocks and groups, in the first sequence
+SIZES = [(2, 1, 5), (1, 1, 64)]  # heads, key heads, head size
+ROWS = np.arange(sum(LENGTHS))
+ELSEWHERE = LENGTHS[0] <= ROWS
+
+
+def poisoned(kernel, size, storage, names, bad):
+    """For a row of each array in turn: what the kernel makes of the numbers, and of them with one there changed."""
+    call = in_storage(kernel, getattr(calls, kernel)(np.random.default_rng(1), LENGTHS, *size, True), storage)
+    whole = run(kernel, call, n_threads=2)
+    for name in names:
+        for row in PLACES:
+            changed = call.arguments[name].copy()
+            changed.view(TYPES[storage][1])[row, -1, -1] = bad
+            again = run(kernel, dataclasses.replace(call, arguments=call.arguments | {name: changed}), n_threads=2)
+            yield row, whole, again
+
+
+def assert_untouched(whole, again, rows):
+    for name, chosen in rows.items():
+        assert whole[name][chosen].tobytes() == again[name][chosen].tobytes(), name
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("storage", TYPES)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_rows_before_a_key_or_value_that_is_not_finite_keep_their_bits(isa, size, storage, bad):
+    for row, whole, again in poisoned("attention_forward", size, storage, "kv", bad):
+        assert_untouched(whole, again, dict.fromkeys(("out", "lse"), (row > ROWS) | ELSEWHERE))
+        assert not np.isnan(bad) or np.isnan(again["out"][row, -1]).any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("storage", TYPES)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_gradients_of_rows_that_do_not_see_what_is_not_finite_keep_their_bits(isa, size, storage, bad):
+    # A query and its gradient concern the keys up to it, a key and its value the queries from it on.
+    for row, whole, again in poisoned("attention_backward", size, storage, ("q", "dout"), bad):
+        later = (row < ROWS) | ELSEWHERE
+        assert_untouched(whole, again, {"dq": row != ROWS, "dk": later, "dv": later})
+        assert not np.isnan(bad) or np.isnan(again["dq"][row, -1]).any()
+    for row, whole, again in poisoned("attention_backward", size, storage, "kv", bad):
+        assert_untouched(whole, again, {"dq": (row > ROWS) | ELSEWHERE, "dk": ELSEWHERE, "dv": ELSEWHERE})
+        assert not np.isnan(bad) or np.isnan(again["dq"][row, -1]).any()
