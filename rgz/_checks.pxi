@@ -79,6 +79,8 @@ cdef Reals show(str kernel, str what, object array, int ndim, int storage, bint 
     try:
         if view.ndim != ndim:
             raise ValueError(f"{kernel}: {what} has the wrong number of dimensions: must be {ndim}, got {view.ndim}")
+        if <size_t>view.buf % view.itemsize:
+            raise ValueError(f"{kernel}: {what} must be aligned in memory; a copy of it is")
         kind = view.format[0] if view.format[1] == 0 else 0
         found.storage = RGZ_F32 if kind == c"f" else RGZ_BF16 if kind == c"H" else RGZ_F16 if kind == c"e" else ANY
         if found.storage == ANY or storage not in (ANY, found.storage):

@@ -6,13 +6,16 @@ copy. Results are new arrays. n_threads None: see rgz.threads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rgz import _kernels
+from rgz.arrays import need_array, need_entries, need_float32, need_optional
 from rgz.errors import RgzError
 from rgz.memory import Floats, Ints, Reals, cast, widen
 from rgz.messages import tr
-from rgz.strict import unknown_name
+from rgz.strict import is_count, is_finite, need_that, unknown_name
 from rgz.threads import resolve_threads, single_threaded_blas
 
 _ACTIVATIONS = {
@@ -22,36 +25,9 @@ _ACTIVATIONS = {
 }
 
 
-def _need(name: str, array: np.ndarray, ndim: int, dtype: type[np.generic] = np.float32) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != ndim:
-        got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise RgzError(
-            tr(
-                "{name} must be a {dtype} array of {ndim} dimensions, got {got}",
-                name=name,
-                dtype=np.dtype(dtype).name,
-                ndim=ndim,
-                got=got,
-            )
-        )
-    if not array.flags.c_contiguous:
-        raise RgzError(tr("{name} must be C-contiguous; np.ascontiguousarray makes a copy that is", name=name))
-
-
-def _need_entries(**arrays: np.ndarray) -> None:
-    for name, array in arrays.items():
-        if not array.size:
-            raise RgzError(tr("{name} must not be empty, got shape {shape}", name=name, shape=array.shape))
-
-
-def _need_float32(**arrays: tuple[np.ndarray, int]) -> None:
-    for name, (array, ndim) in arrays.items():
-        _need(name, array, ndim)
-
-
 def matmul(a: Floats, b: Floats, n_threads: int | None = None) -> Floats:
     """c (M, N) = a (M, K) b (K, N)."""
-    _need_float32(a=(a, 2), b=(b, 2))
+    need_float32(a=(a, 2), b=(b, 2))
     c = np.empty((a.shape[0], b.shape[1]), np.float32)
     if 0 in (*c.shape, a.shape[1]):
         c.fill(0.0)
@@ -69,8 +45,10 @@ def linear(
     n_threads: int | None = None,
 ) -> Floats:
     """y (N, O) = x (N, I) weight (O, I)^T + bias (O,) + residual (N, O)."""
-    _need_float32(x=(x, 2), weight=(weight, 2))
-    _need_entries(x=x, weight=weight)
+    need_float32(x=(x, 2), weight=(weight, 2))
+    need_entries(x=x, weight=weight)
+    need_optional("bias", bias, 1)
+    need_optional("residual", residual, 2)
     y = np.empty((x.shape[0], weight.shape[0]), np.float32)
     with single_threaded_blas():
         _kernels.linear_forward(y, x, weight, bias, residual, resolve_threads(n_threads))
@@ -81,8 +59,8 @@ def linear_backward(
     dy: Floats, x: Floats, weight: Floats, n_threads: int | None = None
 ) -> tuple[Floats, Floats, Floats]:
     """dx (N, I), dweight (O, I), dbias (O,) from dy (N, O)."""
-    _need_float32(dy=(dy, 2), x=(x, 2), weight=(weight, 2))
-    _need_entries(x=x, weight=weight)
+    need_float32(dy=(dy, 2), x=(x, 2), weight=(weight, 2))
+    need_entries(x=x, weight=weight)
     dx, dweight, dbias = np.empty_like(x), np.zeros_like(weight), np.zeros(weight.shape[0], np.float32)
     with single_threaded_blas():
         _kernels.linear_backward(dx, dweight, dbias, dy, x, weight, resolve_threads(n_threads))
@@ -92,7 +70,7 @@ def linear_backward(
 def _boundaries(cu_seqlens: Ints | None, rows: int) -> Ints:
     if cu_seqlens is None:
         return np.array([0, rows], np.int32)
-    _need("cu_seqlens", cu_seqlens, 1, np.int32)
+    need_array("cu_seqlens", cu_seqlens, 1, np.int32)
     return cu_seqlens
 
 
@@ -100,6 +78,9 @@ def _attention_settings(
     q: Floats, cu_seqlens: Ints | None, causal: bool, scale: float | None, n_threads: int | None
 ) -> tuple[Ints, Floats, float, bool, int]:
     """What both attention kernels take last: boundaries, scratch, scale, causal, threads."""
+    need_entries(q=q)
+    need_that("causal", causal, isinstance(causal, bool | np.bool_), tr("true or false"))
+    need_that("scale", scale, scale is None or is_finite(scale), tr("a finite number"))
     threads, head_size = resolve_threads(n_threads), q.shape[2]
     scratch = np.empty(_kernels.attention_scratch(head_size, threads), np.float32)
     return _boundaries(cu_seqlens, len(q)), scratch, head_size**-0.5 if scale is None else scale, causal, threads
@@ -117,12 +98,11 @@ def flash_attention(
     """Exact attention without the T x T matrix: out (N, H, D) and the logsumexp of the scores lse (N, H).
 
     q (N, H, D); k, v (N, Hkv, D), H a multiple of Hkv. cu_seqlens (S+1,): sequence s is rows cu_seqlens[s] ..
-    cu_seqlens[s+1] - 1 and sees only itself; None is one sequence. scale None is 1 / sqrt(D). What a causal row does not
-    see, later keys and values, has no part in it, be it NaN.
+    cu_seqlens[s+1] - 1 and sees only itself; None is one sequence. scale None is 1 / sqrt(D). What a causal row does
+    not see, later keys and values, has no part in it, be it NaN.
     Source: Dao 2023, "FlashAttention-2", arXiv:2307.08691.
     """
-    _need_float32(q=(q, 3), k=(k, 3), v=(v, 3))
-    _need_entries(q=q)
+    need_float32(q=(q, 3), k=(k, 3), v=(v, 3))
     out, lse = np.empty_like(q), np.empty(q.shape[:2], np.float32)
     _kernels.attention_forward(out, lse, q, k, v, *_attention_settings(q, cu_seqlens, causal, scale, n_threads))
     return out, lse
@@ -141,7 +121,7 @@ def flash_attention_backward(
     n_threads: int | None = None,
 ) -> tuple[Floats, Floats, Floats]:
     """dq, dk, dv of flash_attention, from what it took and returned; p is computed again from lse."""
-    _need_float32(dout=(dout, 3), q=(q, 3), k=(k, 3), v=(v, 3), out=(out, 3), lse=(lse, 2))
+    need_float32(dout=(dout, 3), q=(q, 3), k=(k, 3), v=(v, 3), out=(out, 3), lse=(lse, 2))
     dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
     settings = _attention_settings(q, cu_seqlens, causal, scale, n_threads)
     _kernels.attention_backward(dq, dk, dv, dout, q, k, v, out, lse, *settings)
@@ -150,7 +130,7 @@ def flash_attention_backward(
 
 def layer_norm(x: Floats, weight: Floats, bias: Floats, eps: float = 1e-5, n_threads: int | None = None) -> Floats:
     """(x - mean) / sqrt(var + eps) * weight + bias over the columns of x (N, C)."""
-    _need_float32(x=(x, 2), weight=(weight, 1), bias=(bias, 1))
+    need_float32(x=(x, 2), weight=(weight, 1), bias=(bias, 1))
     y, mean, rstd = np.empty_like(x), np.empty(len(x), np.float32), np.empty(len(x), np.float32)
     _kernels.layernorm_forward(y, mean, rstd, x, weight, bias, eps, resolve_threads(n_threads))
     return y
@@ -158,14 +138,14 @@ def layer_norm(x: Floats, weight: Floats, bias: Floats, eps: float = 1e-5, n_thr
 
 def rms_norm(x: Floats, weight: Floats, eps: float = 1e-5, n_threads: int | None = None) -> Floats:
     """x / sqrt(mean(x^2) + eps) * weight over the columns of x (N, C)."""
-    _need_float32(x=(x, 2), weight=(weight, 1))
+    need_float32(x=(x, 2), weight=(weight, 1))
     y, rstd = np.empty_like(x), np.empty(len(x), np.float32)
     _kernels.rmsnorm_forward(y, rstd, x, weight, eps, resolve_threads(n_threads))
     return y
 
 
 def _activation(kind: str, x: Floats, n_threads: int | None) -> Floats:
-    _need_float32(x=(x, 2))
+    need_float32(x=(x, 2))
     y = np.empty_like(x)
     _ACTIVATIONS[kind][0](y, x, resolve_threads(n_threads))
     return y
@@ -185,7 +165,7 @@ def gelu(x: Floats, approximate: str = "none", n_threads: int | None = None) -> 
 
 def swiglu(x: Floats, n_threads: int | None = None) -> Floats:
     """silu(gate) * up (N, F) of x = [gate | up] (N, 2F). Shazeer 2020, arXiv:2002.05202, eq. 6."""
-    _need_float32(x=(x, 2))
+    need_float32(x=(x, 2))
     y = np.empty((x.shape[0], x.shape[1] // 2), np.float32)
     _kernels.swiglu_forward(y, x, resolve_threads(n_threads))
     return y
@@ -200,11 +180,13 @@ def _lm_loss(
     n_threads: int | None,
     gradients: tuple[Floats | None, Floats | None, Floats | None] = (None, None, None),
 ) -> Floats:
-    _need_float32(x=(x, 2), weight=(weight, 2))
-    _need("targets", targets, 1, np.int32)
-    _need_entries(x=x, weight=weight)
+    need_float32(x=(x, 2), weight=(weight, 2))
+    need_array("targets", targets, 1, np.int32)
+    need_entries(x=x, weight=weight)
+    need_optional("bias", bias, 1)
+    need_that("slice_rows", slice_rows, is_count(slice_rows), tr("an integer >= 1"))
     losses = np.empty(len(x), np.float32)
-    logits = np.empty((max(1, min(slice_rows, len(x))), len(weight)), np.float32)
+    logits = np.empty((min(slice_rows, len(x)), len(weight)), np.float32)
     with single_threaded_blas():
         _kernels.lm_loss(losses, *gradients, x, weight, bias, targets, logits, 1.0, resolve_threads(n_threads))
     return losses
@@ -232,7 +214,8 @@ def cross_entropy_backward(
     n_threads: int | None = None,
 ) -> tuple[Floats, Floats, Floats, Floats | None]:
     """losses, dx, dweight, dbias (None without bias): the gradients are those of the sum of the losses."""
-    _need_float32(x=(x, 2), weight=(weight, 2))
+    need_float32(x=(x, 2), weight=(weight, 2))
+    need_optional("bias", bias, 1)
     dx, dweight, dbias = np.empty_like(x), np.zeros_like(weight), None if bias is None else np.zeros_like(bias)
     losses = _lm_loss(x, weight, targets, bias, slice_rows, n_threads, (dx, dweight, dbias))
     return losses, dx, dweight, dbias
@@ -242,13 +225,13 @@ def to_half(x: Floats, dtype: str = "bfloat16", n_threads: int | None = None) ->
     """x rounded to nearest, halves to even: "bfloat16" in a uint16 array of its bits, or "float16". Any shape."""
     if dtype not in ("bfloat16", "float16"):
         raise unknown_name("dtype", dtype, ("bfloat16", "float16"))
-    _need("x", x, np.ndim(x))
+    need_array("x", x, None)
     return cast(x, dtype, resolve_threads(n_threads))
 
 
 def from_half(x: Reals, n_threads: int | None = None) -> Floats:
     """What to_half made (uint16: bfloat16, float16), in float32: exact. Any shape."""
-    _need("x", x, np.ndim(x), np.float16 if getattr(x, "dtype", None) == np.float16 else np.uint16)
+    need_array("x", x, None, np.uint16, np.float16)
     return widen(x, resolve_threads(n_threads))
 
 
@@ -265,15 +248,22 @@ def adamw(
     grad_scale: float = 1.0,
     n_threads: int | None = None,
 ) -> None:
-    """Update number `step` (from 1) of flat vectors, in place; grad is used up and zeroed. See rgz.AdamW."""
-    _need_float32(weight=(weight, 1), grad=(grad, 1), m=(m, 1), v=(v, 1))
-    proper_betas = len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
+    """Update number `step` (from 1) of flat vectors, in place; grad is used up and zeroed. See rgz.AdamW.
+
+    lr >= 0; betas: two, in [0, 1); eps > 0; weight_decay >= 0; grad, times grad_scale, is the gradient. All finite.
+    """
+    need_float32(weight=(weight, 1), grad=(grad, 1), m=(m, 1), v=(v, 1))
+    is_pair = (isinstance(betas, Sequence) or getattr(betas, "ndim", 0) == 1) and len(betas) == 2
+    proper_betas = is_pair and all(is_finite(beta) and 0 <= beta < 1 for beta in betas)
     for name, value, holds, wanted in (
-        ("step", step, step >= 1, ">= 1"),
+        ("step", step, is_count(step), tr("an integer >= 1")),
+        ("lr", lr, is_finite(lr) and lr >= 0, ">= 0"),
         ("betas", betas, proper_betas, tr("two numbers in [0, 1)")),
+        ("eps", eps, is_finite(eps) and eps > 0, "> 0"),
+        ("weight_decay", weight_decay, is_finite(weight_decay) and weight_decay >= 0, ">= 0"),
+        ("grad_scale", grad_scale, is_finite(grad_scale), tr("a finite number")),
     ):
-        if not holds:
-            raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))
+        need_that(name, value, holds, wanted)
     _kernels.adamw(
         weight,
         None,
@@ -297,6 +287,6 @@ def grad_norm(grad: Floats, n_threads: int | None = None) -> float:
 
     Squares are summed in float32, 256 at a time, scaled where they would overflow or vanish; these sums in float64.
     """
-    _need_float32(grad=(grad, 1))
+    need_float32(grad=(grad, 1))
     scratch = np.empty(max(1, _kernels.squared_norm_scratch(len(grad))), np.float64)
     return float(np.sqrt(_kernels.squared_norm(scratch, grad, resolve_threads(n_threads))))

@@ -38,6 +38,21 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> RgzError:
     return RgzError(tr("unknown {kind} '{given}'; known are: {names}", kind=kind, given=given, names=names))
 
 
+def need_that(name: str, value: object, holds: bool, wanted: str) -> None:
+    if not holds:
+        raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=repr(value)))
+
+
+def is_finite(value: object) -> bool:
+    """Whether it is a number, and a finite one; True and False are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_count(value: object) -> bool:
+    """Whether it is a whole number from 1 on."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
+
+
 def need_instance(name: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         wanted = f"rgz.{kind.__name__}"
@@ -217,9 +232,7 @@ class Strict:
             object.__setattr__(self, f.name, _plain(value, kinds))
 
     def need(self, holds: bool, name: str, bound: str) -> None:
-        if not holds:
-            value = repr(getattr(self, name))
-            raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=bound, value=value))
+        need_that(name, getattr(self, name), holds, bound)
 
     def one_of(self, name: str, allowed: tuple[str, ...]) -> None:
         self.need(getattr(self, name) in allowed, name, " | ".join(allowed))

@@ -10,8 +10,8 @@ import rgz
 ROOT = Path(rgz.__file__).parent
 FLOORS = {
     "_kernels": 1,
-    "config": 2, "cores": 2, "cpu": 2, "errors": 2, "files": 2, "guests": 2, "memory": 2, "messages": 2, "plot": 2,
-    "safetensors": 2, "schedules": 2, "strict": 2, "text": 2, "threads": 2,
+    "arrays": 2, "config": 2, "cores": 2, "cpu": 2, "errors": 2, "files": 2, "guests": 2, "memory": 2, "messages": 2,
+    "plot": 2, "safetensors": 2, "schedules": 2, "strict": 2, "text": 2, "threads": 2,
     "data": 3, "nn": 3, "ops": 3, "optim": 3,
     "augment": 4, "models": 4,
     "generate": 5, "train": 5,

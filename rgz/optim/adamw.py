@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from rgz import _kernels
 from rgz.config.training import OPTIM_DTYPES
-from rgz.errors import RgzError
 from rgz.memory import STORAGE, Floats, ParameterLayout, Reals, aligned_zeros
 from rgz.messages import tr
-from rgz.strict import Strict, unknown_name
+from rgz.strict import Strict, need_that, unknown_name
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,7 @@ class AdamW(Strict):
             ("eps", self.eps, 0 < self.eps < math.inf, "> 0"),
             ("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, ">= 0"),
         ):
-            if not holds:
-                raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=value))
+            need_that(name, value, holds, wanted)
 
 
 _STREAMS = 1 << 63  # of random numbers: dropout draws from those below

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rgz.errors import RgzError
-from rgz.messages import tr
+from rgz.strict import is_finite, need_that
 
 TOKENS = 1024  # that the scaled loss is a mean over, as of a batch: it makes scales comparable to those of elsewhere
 
@@ -20,10 +19,8 @@ class LossScale:
     START, LEAST, MOST, PATIENCE = 65536.0, 1.0, 2.0**24, 2000
 
     def __init__(self, static: float | None = None) -> None:
-        if static is not None and not 0 < static <= self.MOST:
-            raise RgzError(
-                tr("{name} must be {wanted}, got {value}", name="loss_scale", wanted="> 0, <= 2**24", value=static)
-            )
+        if static is not None:
+            need_that("loss_scale", static, is_finite(static) and 0 < static <= self.MOST, "> 0, <= 2**24")
         self.static = static is not None
         self.value = self.START if static is None else float(static)
         self.good = 0  # updates since the last change

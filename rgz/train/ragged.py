@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,15 @@ def _sequences(name: str, values: Any, lengths: Any) -> list[np.ndarray[Any, Any
                 shape=values.shape,
             )
         )
-    rows = [np.asarray(row) for row in values]
+    if not isinstance(values, Iterable):
+        raise RgzError(
+            tr(
+                "{name} must be (batch, time) or a list of sequences, got {kind}",
+                name=name,
+                kind=type(values).__name__,
+            )
+        )
+    rows = [_array(row) for row in values]
     for row in rows:
         if row.ndim != 1 or (row.size and not np.issubdtype(row.dtype, np.integer)):
             raise RgzError(
@@ -70,7 +78,22 @@ def _sequences(name: str, values: Any, lengths: Any) -> list[np.ndarray[Any, Any
             )
     if lengths is None:
         return rows
-    counts: Sequence[int] = np.asarray(lengths).tolist()
-    if len(counts) != len(rows) or any(not 0 <= n <= len(row) for n, row in zip(counts, rows, strict=False)):
-        raise RgzError(tr("lengths must be one number per row of {name}, from 0 to its width", name=name))
-    return [row[:n] for row, n in zip(rows, counts, strict=True)]
+    counts, widths = _array(lengths), [len(row) for row in rows]
+    whole = counts.shape == (len(rows),) and np.issubdtype(counts.dtype, np.integer)
+    if not whole or np.any(counts < 0) or np.any(counts > widths):
+        raise RgzError(
+            tr(
+                "lengths must be one whole number per row of {name}, from 0 to its width, got {lengths}",
+                name=name,
+                lengths=f"{lengths!r:.80}",
+            )
+        )
+    return [row[:n] for row, n in zip(rows, counts.tolist(), strict=True)]
+
+
+def _array(values: Any) -> np.ndarray[Any, Any]:
+    """As NumPy sees them: no sequence of numbers where they are none."""
+    try:
+        return np.asarray(values)
+    except ValueError:  # sequences of different lengths
+        return np.empty((), object)

@@ -15,7 +15,7 @@ from rgz.messages import tr
 from rgz.models.decoder import Decoder
 from rgz.optim.adamw import AdamW, AdamWState
 from rgz.optim.loss_scale import LossScale
-from rgz.strict import need_instance
+from rgz.strict import is_count, is_finite, need_instance, need_that
 from rgz.threads import resolve_threads, single_threaded_blas
 from rgz.train.interfaces import BatchLike
 from rgz.train.portions import Portion, most_rows, portions, usual_portion
@@ -75,10 +75,22 @@ class TrainStep:
     ) -> None:
         need_instance("model", model, Decoder)
         need_instance("optimizer", optimizer or AdamW(), AdamW)
-        if not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise RgzError(tr("{name} must be {wanted}, got {value}", name="seed", wanted=">= 0, < 2**63", value=seed))
-        if not isinstance(max_grad_norm, int | float) or not max_grad_norm > 0:
-            raise RgzError(tr("max_grad_norm must be > 0 (math.inf never clips), got {value}", value=max_grad_norm))
+        whole = isinstance(seed, int) and not isinstance(seed, bool)
+        need_that("seed", seed, whole and 0 <= seed < 2**63, ">= 0, < 2**63")
+        clips = is_finite(max_grad_norm) or max_grad_norm == math.inf
+        if not clips or not max_grad_norm > 0:
+            raise RgzError(
+                tr("max_grad_norm must be > 0 (math.inf never clips), got {value}", value=repr(max_grad_norm))
+            )
+        for name, value in (
+            ("plan_rows", plan_rows),
+            ("plan_seqs", plan_seqs),
+            ("plan_length", plan_length),
+            ("portion_tokens", portion_tokens),
+        ):
+            need_that(name, value, value is None or is_count(value), tr("an integer >= 1"))
+        is_flag = isinstance(gradient_checkpointing, bool)
+        need_that("gradient_checkpointing", gradient_checkpointing, is_flag, tr("true or false"))
         model.need_masters()
         model.compute_in(dtype)
         self.model, self.dtype = model, dtype
@@ -196,6 +208,8 @@ class TrainStep:
         model to repeat its input.
         lengths (B,): tokens of each row that are real; the padding after them is neither computed nor counted.
         """
+        is_flag = shift_labels is None or isinstance(shift_labels, bool | np.bool_)
+        need_that("shift_labels", shift_labels, is_flag, tr("true or false"))
         if labels is not None and shift_labels is None:
             if self._shift_labels is None:
                 self._shift_labels = equals_input(input_ids, labels, lengths)
