@@ -20,7 +20,8 @@ from typing import Any
 HELD_OUT = 0.1
 PRESET = "rustgpt-chinese"
 if sys.path and Path(sys.path[0]).resolve() == Path(__file__).resolve().parents[1]:
-    del sys.path[0]  # `python -m benches...` looks for rgz in the checkout first; meant is the one that is installed
+    # `python -m benches...` looks for rgz in the checkout first; meant is the one that is installed, if there is one.
+    sys.path.append(sys.path.pop(0))
 
 # The recipe of RustGPT-Chinese's main program. Its stop rule (30 epochs without 0.01 less training loss) is part of it
 # and cannot fire in runs as short as these: its weights are the last ones, the best ones are what a user of validation

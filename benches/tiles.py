@@ -23,11 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
-import rgz
-from rgz import _kernels
-from rgz.memory import aligned_zeros
+CSRC = Path(__file__).resolve().parents[1] / "csrc"
+if sys.path and Path(sys.path[0]).resolve() == CSRC.parent:
+    sys.path.append(sys.path.pop(0))  # as in setting.py: the rgz of the checkout may not be built
 
-CSRC = Path(__file__).parent.parent / "csrc"
+import rgz  # noqa: E402
+from rgz import _kernels  # noqa: E402
+from rgz.memory import aligned_zeros  # noqa: E402
+
 PRODUCTS = [(2048, 256, 1024), (2048, 1024, 256), (1024, 512, 2048), (512, 768, 3072), (256, 768, 50257)]  # m, k, n
 ATTENTION = [(16, 8, 128, 32), (8, 8, 512, 64), (1, 8, 4096, 64)]  # batch, heads, time, head size
 CONSTANTS = {  # name: values, the first of which is that of csrc/sizes.h
