@@ -23,22 +23,32 @@ from rgz.train.step import TrainStep
 
 if TYPE_CHECKING:
     from rgz.cli.settings import Texts
-    from rgz.config import ModelConfig
+    from rgz.config import ModelConfig, TrainingArguments
     from rgz.train import Trainer
 
 _TIMED_FLOPS = 1e10  # a fraction of a second on any machine worth training on
 
 
-def refuse_too_large(config: ModelConfig) -> None:
-    """Refuse, before it is made, a model whose weights, gradients and moments alone do not fit in memory."""
-    needed = 4 * 4 * config.num_parameters()  # float32 each
+def bytes_before_training(config: ModelConfig, args: TrainingArguments) -> int:
+    """What weights, gradients, both moments and, where it computes in 16 bits, a copy of the weights in these take."""
+    moment = 4 if args.optim_dtype == "float32" else 2
+    copy = 0 if args.dtype == "float32" else 2  # of biases and norms there is none: next to nothing
+    return (4 + 4 + 2 * moment + copy) * config.num_parameters()
+
+
+def refuse_too_large(config: ModelConfig, args: TrainingArguments) -> None:
+    """Refuse, before it is made, a model of which already that does not fit in memory."""
+    needed = bytes_before_training(config, args)
     _, available = memory_bytes()
     if available is not None and needed > available:
+        both = tr("weights, gradients, both moments")
+        in_half = tr("weights, their copy in 16 bits, gradients, both moments")
         raise RgzError(
             tr(
-                "this model takes {needed} before its first step (weights, gradients, both moments) and {available} "
-                "are free; choose a smaller --preset, --hidden-size, --num-hidden-layers or --vocab-size",
+                "this model takes {needed} before its first step ({what}) and {available} are free; choose a smaller "
+                "--preset, --hidden-size, --num-hidden-layers or --vocab-size",
                 needed=megabytes(needed),
+                what=both if args.dtype == "float32" else in_half,
                 available=megabytes(available),
             )
         )
@@ -46,10 +56,15 @@ def refuse_too_large(config: ModelConfig) -> None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """seconds : of training, evaluation included. peak_bytes : largest resident memory of the process."""
+    """seconds : of training, evaluation included.
+
+    peak_bytes : largest resident memory of the process while it trains. prepared_bytes : before that, while text was
+        read and encoded; a dictionary and tokens that are in the cache folder by now are not made again by a later run.
+    """
 
     seconds: float
     peak_bytes: float
+    prepared_bytes: float = 0.0
 
 
 def estimate(trainer: Trainer) -> Estimate:
@@ -59,6 +74,7 @@ def estimate(trainer: Trainer) -> Estimate:
     moments that are thrown away afterwards.
     """
     plan, args, model = trainer.prepare(), trainer.args, cast(Decoder, trainer.model)
+    prepared = peak_bytes()
     if sys.stderr.isatty():
         import rich.progress  # noqa: F401 - part of what the run takes
     step = cast(TrainStep, make_step(model, args, plan.max_rows, plan.max_seqs))
@@ -80,7 +96,7 @@ def estimate(trainer: Trainer) -> Estimate:
         seconds += plan.evaluations_left(0) * plan.val.n_tokens * forward
     if args.max_time is not None:
         seconds = min(seconds, float(args.max_time))
-    return Estimate(seconds, max(peak, peak_bytes()))
+    return Estimate(seconds, peak, prepared)
 
 
 def _part(batch: Batch, rows: int) -> Batch:
@@ -128,6 +144,15 @@ def describe(trainer: Trainer, texts: Texts, expected: Estimate) -> list[str]:
         width=trainer.model.config.hidden_size,
         vocab=f"{trainer.model.config.vocab_size:,}",
     )
+    peak, prepared = megabytes(expected.peak_bytes), megabytes(expected.prepared_bytes)
+    memory = tr("about {size} at peak", size=peak)
+    if expected.prepared_bytes > expected.peak_bytes:
+        memory = tr(
+            "about {size} at peak of training; reading and encoding the text took {prepared}, of which caches may save "
+            "the next run a part",
+            size=peak,
+            prepared=prepared,
+        )
     rows = [
         (tr("documents"), documents),
         (tr("tokens"), tokens),
@@ -145,7 +170,7 @@ def describe(trainer: Trainer, texts: Texts, expected: Estimate) -> list[str]:
                 threads=_threads(args.n_threads),
             ),
         ),
-        (tr("memory"), tr("about {size} at peak", size=megabytes(expected.peak_bytes))),
+        (tr("memory"), memory),
         (tr("run directory"), str(args.output_dir)),
     ]
     return table(rows)

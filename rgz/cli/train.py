@@ -116,7 +116,7 @@ def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) ->
         chosen += choose_for_small_corpus(settings, validated=texts.val is not None)
     chosen += choose_size(settings, tokens, _MOST_EPOCHS, small=small)
     args = settings.arguments(run_name(data))
-    refuse_too_large(config)
+    refuse_too_large(config, args)
     info = run_info("train", data, validation)
     trainer = make_trainer(Model(config, seed=args.seed), tokenizer, texts, args, info)
     train_or_plan(trainer, texts, dry_run=dry_run, chosen=chosen)

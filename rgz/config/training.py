@@ -45,7 +45,7 @@ class TrainingArguments(Strict):
         whole sequences, whose gradients add up to its own; with dropout each portion has masks of its own. None: as
         many as the cores are fastest with.
     max_memory : a text like "800MB"; portion_tokens is made smaller and activations are recomputed until the whole
-        process stays below it. Batches, and so what an update sees, stay as they are.
+        process stays below it while it trains. Batches, and so what an update sees, stay as they are.
     token_cache : text is encoded once and its ids kept in the private cache folder for later runs.
     mask_prompts : the loss counts the answers of chats only.
     augment : vary the training texts (see rgz.augment): a rate, a table, or a text "synonyms=0.2,multiplier=3".
