@@ -16,7 +16,7 @@ from rgz.files import atomic_writer
 from rgz.messages import tr
 from rgz.train.callbacks import Callback
 from rgz.train.monitor import to_json
-from rgz.train.rundir import METRICS_CSV, TENSORBOARD, RunDirectory
+from rgz.train.rundir import METRICS_CSV, TENSORBOARD, RunDirectory, no_report
 from rgz.train.state import TrainerState
 
 if TYPE_CHECKING:
@@ -61,9 +61,16 @@ class CsvReporter(Callback):
         self._columns: list[str] = []
 
     def on_train_begin(self, trainer: Trainer, state: TrainerState) -> None:
-        """Keep the rows that belong to this state; later ones will be written again."""
-        rows = self._read()[: state.n_reports]
-        self._rewrite(list(rows[0]) if rows else [], rows)
+        """Keep the rows that belong to this state; later ones will be written again.
+
+        By their steps: the file may have been added to the run later, or another one lost.
+        """
+        rows = self._read()
+        before = [row for row in rows if int(row["step"]) < state.last_log_step]
+        last = [row for row in rows if int(row["step"]) == state.last_log_step]
+        if state.last_eval_step < state.last_log_step:  # then a second one is the evaluation at an end given up
+            last = last[:1]
+        self._rewrite(list(rows[0]) if rows else [], [*before, *last])
 
     def on_log(self, trainer: Trainer, state: TrainerState) -> None:
         report = state.log_history[-1]
@@ -73,17 +80,37 @@ class CsvReporter(Callback):
             file.write(_csv(self._columns, [report]).encode())
 
     def _read(self) -> list[dict[str, str]]:
+        """The whole rows; RgzError for what training did not write, which must not be lost."""
         try:
-            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+            lines = self._path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
-        return list(csv.DictReader(line for line in lines if line.endswith("\n")))  # the last may be torn
+        if lines == [b""]:
+            return []
+        rows, number = [], 1
+        try:
+            names = _cells(lines[0])
+            if "step" not in names or len({*names}) < len(names) or len(lines) == 1:
+                raise ValueError(names)
+            for number, line in enumerate(lines[1:-1], 2):  # the last may be torn
+                cells = _cells(line)
+                list(map(float, filter(None, cells)))
+                rows.append(dict(zip(names, cells, strict=True)))
+                int(rows[-1]["step"])
+        except (ValueError, csv.Error) as error:
+            raise no_report(self._path, number, tr("it is not what training wrote")) from error
+        return rows
 
     def _rewrite(self, columns: list[str], rows: list[dict[str, str]]) -> None:
         self._columns = columns
         with _writing(self._path), atomic_writer(self._path) as file:
             if columns:
                 file.write((",".join(columns) + "\n" + _csv(columns, rows)).encode())
+
+
+def _cells(line: bytes) -> list[str]:
+    [cells] = csv.reader([line.decode("utf-8")], strict=True)
+    return cells
 
 
 def _csv(columns: list[str], rows: list[dict[str, Any]]) -> str:

@@ -202,15 +202,7 @@ class RunDirectory:
                 if not _is_report(reports[-1]):
                     raise ValueError(tr("it is not what training wrote"))
             except ValueError as error:
-                raise RgzError(
-                    tr(
-                        "{path}:{number}: no report of a run ({reason}); restore the file, or delete it to go on "
-                        "without the reports so far",
-                        path=self.path / METRICS,
-                        number=number,
-                        reason=error,
-                    )
-                ) from error
+                raise no_report(self.path / METRICS, number, error) from error
         return reports
 
     def _history_lines(self, count: int | None) -> list[bytes]:
@@ -253,6 +245,18 @@ class RunDirectory:
 
     def resume_command(self) -> str:
         return f"rgz resume {shlex.quote(str(self.path))}"
+
+
+def no_report(path: Path, number: int, reason: object) -> RgzError:
+    return RgzError(
+        tr(
+            "{path}:{number}: no report of a run ({reason}); restore the file, or delete it to go on without the "
+            "reports so far",
+            path=path,
+            number=number,
+            reason=reason,
+        )
+    )
 
 
 def _is_list_of_texts(value: object) -> bool:

@@ -1,5 +1,6 @@
 """Reports to metrics.csv and TensorBoard: whole, resumed without repetition, and thrown away with an old run."""
 
+import contextlib
 import csv
 import sys
 
@@ -64,6 +65,67 @@ def test_a_torn_row_is_dropped(make_trainer):
     second = make_trainer(report_to="csv", **EVERY)
     second.train(resume_from_checkpoint=True)
     assert [int(row["step"]) for row in rows(second)] == [1, 2, *range(5, 17)]
+
+
+@pytest.mark.parametrize("others", [("jsonl",), ()])
+def test_csv_that_a_resumed_run_adds_has_no_row_twice(make_trainer, others):
+    """It begins in the middle of the run: its rows are fewer than the reports that a checkpoint counts."""
+    for report_to, killed, resume in ((others, 7, None), ((*others, "csv"), 11, True), ((*others, "csv"), 99, True)):
+        trainer = make_trainer(report_to=report_to, callbacks=[KilledAt(killed)], **EVERY)
+        with contextlib.suppress(MemoryError):
+            trainer.train(resume)
+    assert [int(row["step"]) for row in rows(trainer)] == list(range(5, 17))
+
+
+def test_rows_stay_where_the_other_reports_were_deleted(make_trainer):
+    first = make_trainer(report_to=("jsonl", "csv"), callbacks=[KilledAt(7)], **EVERY)
+    with pytest.raises(MemoryError):
+        first.train()
+    (first.run.path / "metrics.jsonl").unlink()
+    second = make_trainer(report_to=("jsonl", "csv"), **EVERY)
+    second.train(resume_from_checkpoint=True)
+    assert [int(row["step"]) for row in rows(second)] == list(range(1, 17))
+
+
+def test_the_evaluation_at_an_end_given_up_is_made_again_at_its_step(make_trainer):
+    """When its time is up a run evaluates after its last checkpoint: that row is not one of the run that goes on."""
+    every = {**EVERY, "report_to": ("jsonl", "csv"), "eval_steps": 100}
+    make_trainer(max_time=0.01, **every).train()
+    second = make_trainer(**every)
+    assert [row["step"] for row in rows(second)] == ["1", "1"]
+    second.train(resume_from_checkpoint=True)
+    assert [int(row["step"]) for row in rows(second)] == list(range(1, 17))
+    assert rows(second) == as_cells(second.run.read_history())
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (b"\xff\xfe\x00x\n", 1), (b"\xff\xfe\x00x", 1), (b"a,b\n1,2,3,4\n", 1), (b"a,b\n", 1), (b"step,step\n1,1\n", 1),
+        (b"\n", 1), (b"step,loss\n1,2,3\n", 2), (b"step,loss\n1,2.5\n2\n3,", 3), (b"step,loss\n1,x\n", 2),
+        (b"step,loss\n,1.5\n", 2), (b"step,loss\r1,2\r2,3\n", 1), (b'step,loss\n1,"2\n', 2), (b"step,loss\n1,\xff\n", 2),
+    ],
+)  # fmt: skip
+def test_csv_that_cannot_be_read_is_refused_and_left_as_it_is(make_trainer, damage, line):
+    first = make_trainer(report_to="csv", callbacks=[KilledAt(7)], **EVERY)
+    with pytest.raises(MemoryError):
+        first.train()
+    path = first.run.path / "metrics.csv"
+    path.write_bytes(damage)
+    with pytest.raises(RgzError, match=rf"metrics.csv:{line}: no report of a run .*restore the file, or delete it"):
+        make_trainer(report_to="csv", **EVERY).train(resume_from_checkpoint=True)
+    assert path.read_bytes() == damage
+
+
+def test_csv_of_a_spreadsheet_with_its_line_ends_is_read(make_trainer):
+    first = make_trainer(report_to="csv", callbacks=[KilledAt(7)], **EVERY)
+    with pytest.raises(MemoryError):
+        first.train()
+    path = first.run.path / "metrics.csv"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    second = make_trainer(report_to="csv", **EVERY)
+    second.train(resume_from_checkpoint=True)
+    assert [int(row["step"]) for row in rows(second)] == list(range(1, 17))
 
 
 def test_a_new_number_makes_a_new_column(tmp_path):
