@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,17 @@ def check_floor(floor: float) -> None:
         raise RgzError(tr("the floor of a schedule must be in [0, 1], got {floor}", floor=floor))
 
 
+def is_whole(value: object) -> bool:
+    """Whether it is an integer, one of NumPy's too."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_steps_per_epoch(value: int) -> None:
+    if not is_whole(value) or value < 1:
+        name, got = "steps_per_epoch", repr(value)
+        raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=">= 1", value=got))
+
+
 def rise(step: int, warmup: int) -> float:
     """Rise linearly to 1 at step `warmup`, from 1 / (warmup + 1): an update with 0 would be wasted."""
     return (step + 1) / (warmup + 1)
@@ -111,6 +123,12 @@ class Decaying(Schedule):
         raise NotImplementedError
 
 
+def need_schedule(name: str, value: object) -> None:
+    if not isinstance(value, Schedule):
+        wanted = tr("a schedule, such as rgz.schedules.Cosine(100)")
+        raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=repr(value)))
+
+
 @dataclass(frozen=True)
 class PerEpoch(Schedule):
     """Another schedule, its steps counted in epochs: the same multiplier for all updates of an epoch.
@@ -122,7 +140,8 @@ class PerEpoch(Schedule):
     steps_per_epoch: int
 
     def __post_init__(self) -> None:
-        self.need(self.steps_per_epoch >= 1, "steps_per_epoch", ">= 1")
+        need_schedule("schedule", self.schedule)
+        check_steps_per_epoch(self.steps_per_epoch)
 
     def __call__(self, step: int) -> float:
         return self.schedule(step // self.steps_per_epoch)

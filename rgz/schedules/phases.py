@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.schedules.base import Decaying, Schedule, as_updates, half_cosine, rise
+from rgz.schedules.base import Decaying, Schedule, as_updates, half_cosine, is_whole, need_schedule, rise
 
 _LEFT: dict[str, Callable[[float], float]] = {  # what is left, from 1 at progress 0 to 0 at progress 1
     "cosine": half_cosine,
@@ -119,7 +119,9 @@ class WarmupStableDecay(Decaying):
         assert self.stable is not None
         if step < self.stable:
             return 1.0
-        progress = min((step - self.stable) / self.decay, 1.0) if self.decay else 1.0
+        if step >= self.stable + self.decay:  # whatever the cosine's waves, as in transformers
+            return 0.0
+        progress = (step - self.stable) / self.decay
         if self.decay_type == "cosine":
             progress *= 2 * self.num_cycles
         return float(_LEFT[self.decay_type](progress))
@@ -138,7 +140,12 @@ class Sequential(Schedule):
 
     def __post_init__(self) -> None:
         for name in ("schedules", "milestones"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            value = getattr(self, name)
+            self.need(isinstance(value, list | tuple), name, tr("a list"))
+            object.__setattr__(self, name, tuple(value))
+        for schedule in self.schedules:
+            need_schedule("schedules", schedule)
+        self.need(all(map(is_whole, self.milestones)), "milestones", tr("a list of integers"))
         check_milestones(self.milestones, len(self.schedules))
         if any(schedule.watches for schedule in self.schedules):
             raise RgzError(tr("a schedule that watches a metric cannot be part of a sequence"))

@@ -10,7 +10,7 @@ from typing import Any
 from rgz.config import LR_INTERVALS
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.schedules.base import PerEpoch, Schedule, as_updates, warmup_updates
+from rgz.schedules.base import PerEpoch, Schedule, as_updates, check_steps_per_epoch, warmup_updates
 from rgz.schedules.decay import (
     Constant,
     ConstantWithWarmup,
@@ -95,6 +95,7 @@ def get_schedule(
     kind = schedule_type(name)
     if interval not in LR_INTERVALS:
         raise unknown_name("interval", interval, LR_INTERVALS)
+    check_steps_per_epoch(steps_per_epoch)
     if interval == "epoch":
         schedule = get_schedule(
             name,
@@ -185,6 +186,16 @@ def _sequence(values: dict[str, Any], *, total_steps: int, **usual: Any) -> Sequ
         raise RgzError(tr("milestones must be a list of numbers, got {value}", value=repr(marks)))
     milestones = [as_updates("milestones", mark, total_steps) for mark in marks]
     check_milestones(milestones, len(specs))
+    for mark, milestone in zip(marks, milestones, strict=True):  # a share is never beyond the end
+        if milestone == mark and milestone >= total_steps:
+            raise RgzError(
+                tr(
+                    "milestones must be less than the {steps} steps of the run, got {milestone}: the schedule after it "
+                    "would never begin",
+                    steps=total_steps,
+                    milestone=milestone,
+                )
+            )
     parts = []
     for spec, begin, end in zip(specs, [0, *milestones], [*milestones, total_steps], strict=True):
         arguments = {key: value for key, value in spec.items() if key != "name"}

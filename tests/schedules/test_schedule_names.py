@@ -100,6 +100,24 @@ def test_a_sequence_by_names_gives_each_part_the_steps_to_the_next_milestone():
     assert got == Sequential((Constant(), Linear(50, 0.1), Cosine(40, 0.5, warmup=4)), (10, 60))
 
 
+@pytest.mark.parametrize("milestones", [[5000], [10], [3, 11]])
+def test_a_milestone_beyond_the_run_is_refused(milestones):
+    """The part before it would be stretched over steps that never come, and fall too little."""
+    parts = [{"name": "linear"}] * (len(milestones) + 1)
+    reason = rf"milestones must be less than the 10 steps of the run, got {milestones[-1]}"
+    with pytest.raises(RgzError, match=reason):
+        get_schedule("sequential", total_steps=10, schedules=parts, milestones=milestones)
+    by_epoch = {"interval": "epoch", "steps_per_epoch": 5, "total_steps": 50}
+    with pytest.raises(RgzError, match=reason):
+        get_schedule("sequential", schedules=parts, milestones=milestones, **by_epoch)
+
+
+def test_a_share_as_milestone_fits_into_any_run():
+    parts = [{"name": "linear"}, {"name": "constant"}]
+    for steps in (1, 2, 10):
+        assert get_schedule("sequential", total_steps=steps, schedules=parts, milestones=[0.97])(0) == 1.0
+
+
 def test_any_schedule_can_be_counted_in_epochs():
     common = {"total_steps": 95, "interval": "epoch", "steps_per_epoch": 10, "min_lr_ratio": 0.01}
     assert get_schedule("cosine", warmup_steps=2, **common) == PerEpoch(Cosine(10, 0.01, 2), 10)
@@ -126,6 +144,8 @@ def test_any_schedule_can_be_counted_in_epochs():
         ("wsd", {"warmup_type": "steep"}, "warmup_type must be"),
         ("wsd", {"num_cycles": 1.0, "decay_type": "linear"}, "num_cycles is of a cosine; decay_type is linear"),
         ("cosine", {"interval": "epok"}, "unknown interval 'epok'; did you mean 'epoch'"),
+        ("cosine", {"interval": "epoch", "steps_per_epoch": 0}, "steps_per_epoch must be >= 1, got 0"),
+        ("cosine", {"steps_per_epoch": 1.5}, "steps_per_epoch must be >= 1, got 1.5"),
         ("sequential", {}, 'a sequence needs schedules: a list of {"name"'),
         ("sequential", {"schedules": [{"nmae": "linear"}]}, "a sequence needs schedules"),
         ("sequential", {"schedules": [{"name": "linaer"}]}, "did you mean 'linear'"),

@@ -197,6 +197,15 @@ def test_warmup_stable_decay_can_end_early_on_its_floor():
     assert [schedule(step) for step in (29, 30, 35, 40, 99)] == pytest.approx([1.0, 1.0, 0.6, 0.2, 0.2])
 
 
+@pytest.mark.parametrize("num_cycles", [0.25, 0.5, 1.0, 1.3])
+def test_after_its_decay_it_is_on_its_floor_whatever_the_waves(num_cycles):
+    """The last line of transformers' get_wsd_schedule: return min_lr_ratio."""
+    schedule = WarmupStableDecay(steps=100, warmup=10, stable=60, decay=20, num_cycles=num_cycles, floor=0.1)
+    assert [schedule(step) for step in (90, 95, 100, 5000)] == [0.1] * 4
+    wave = 0.5 * (1 + math.cos(math.pi * 2 * num_cycles * 19 / 20))
+    assert schedule(89) == pytest.approx(0.1 + 0.9 * wave, rel=1e-12)
+
+
 def test_a_share_of_decay_is_cut_to_what_the_warmup_leaves():
     assert WarmupStableDecay(steps=100, decay=0.2) == WarmupStableDecay(steps=100, decay=20, stable=80)
     assert WarmupStableDecay(steps=10, warmup=5, decay=0.9).decay == 5
@@ -270,6 +279,11 @@ def test_warmup_is_a_count_or_a_share_rounded_up(warmup, steps, updates):
         (lambda: ReduceLROnPlateau(patience=-1), "patience must be >= 0"),
         (lambda: ReduceLROnPlateau(mode="auto"), "mode must be"),
         (lambda: PerEpoch(Constant(), 0), "steps_per_epoch must be >= 1"),
+        (lambda: PerEpoch(Constant(), True), "steps_per_epoch must be >= 1, got True"),
+        (lambda: PerEpoch("cosine", 3), r"schedule must be a schedule, such as rgz.schedules.Cosine\(100\), got 'cosine'"),
+        (lambda: Sequential(("a",)), "schedules must be a schedule, .*, got 'a'"),
+        (lambda: Sequential(5), "schedules must be a list, got 5"),
+        (lambda: Sequential((Constant(), Constant()), (2.5,)), r"milestones must be a list of integers, got \(2.5,\)"),
     ],
 )
 def test_impossible_settings_are_refused(make, reason):
