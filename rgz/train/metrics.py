@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rgz.train.trainer import Trainer
 
 VALIDATION_METRICS = ("val_loss", "val_perplexity")
-_HIGHER_IS_BETTER = ("tokens_per_second", "samples_per_second")
+_HIGHER_IS_BETTER = ("tokens_per_second", "samples_per_second", "loss_scale")
 
 
 def is_better(value: float | None, than: float | None, mode: str, min_delta: float = 0.0) -> bool:

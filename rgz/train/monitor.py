@@ -52,6 +52,7 @@ def build_report(
         "samples_per_second": speeds[1],
         "eta_seconds": eta_seconds,
         "num_input_tokens_seen": state.num_input_tokens_seen,
+        "skipped": state.skipped_updates,
         **({} if state.loss_scale is None else {"loss_scale": state.loss_scale, "overflows": state.overflows}),
         **measured,
     }

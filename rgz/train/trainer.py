@@ -18,7 +18,7 @@ from rgz.train.callbacks import Callback
 from rgz.train.claim import claimed
 from rgz.train.early_stopping import EarlyStopping
 from rgz.train.evaluation import mean_loss
-from rgz.train.interfaces import ModelLike, PathLike, StepFactory, StepLike
+from rgz.train.interfaces import LossScaled, ModelLike, PathLike, StepFactory, StepLike
 from rgz.train.interrupt import InterruptRequest
 from rgz.train.loop import TrainingLoop
 from rgz.train.metrics import VALIDATION_METRICS, check_monitor
@@ -108,7 +108,8 @@ class Trainer:
     @property
     def metric_names(self) -> tuple[str, ...]:
         """What `state.metrics` will hold: the names that a callback may monitor."""
-        logged = build_report(TrainerState(), (None, None), None, {})
+        scale = self.step.loss_scale if isinstance(self.step, LossScaled) else None
+        logged = build_report(TrainerState(loss_scale=scale), (None, None), None, {})
         metrics = tuple(name for name in logged if name not in ("step", "epoch"))
         return metrics + (VALIDATION_METRICS if self.has_validation else ())
 

@@ -11,7 +11,7 @@ from train.runs import without_times
 import rgz
 from rgz.errors import RgzError
 from rgz.optim import LossScale
-from rgz.train import Trainer, TrainingDiverged
+from rgz.train import EarlyStopping, Trainer, TrainingDiverged
 
 
 class Overflowing(FakeStep):
@@ -43,6 +43,22 @@ def test_many_overflows_in_a_row_are_no_divergence_and_are_told(make_trainer):
     assert history[-1]["overflows"] == 13 and history[-1]["loss_scale"] == 8
     assert "step 2: float16 could not hold the gradients: the update was skipped (2 so far)" in trainer.output()
     assert "the loss scale is 16384 from here on" in trainer.output() and "| Scale 8 |" in trainer.output()
+
+
+@pytest.mark.parametrize("metric", ["loss_scale", "overflows"])
+def test_what_is_logged_of_the_scale_can_be_watched_where_it_is_logged(make_trainer, metric):
+    step = type("Step", (Overflowing,), {"overflows": 3})
+    run = {"eval_steps": 2, "num_train_epochs": 2, "output_dir": None}
+    stopping = EarlyStopping(metric, patience=3)
+    trainer = make_trainer(
+        step_factory=step, metric_for_best_model=metric, load_best_model_at_end=True, callbacks=[stopping], **run
+    )
+    trainer.train()
+    # Of the values at steps 2, 4, 6, 8 the first is the best one: 2 overflows so far, the scale 16384; then 3, 8192.
+    assert (stopping.stopped_step, trainer.best.step) == (8, 2)
+    assert trainer.best.value == {"loss_scale": 16384, "overflows": 2}[metric]
+    with pytest.raises(RgzError, match=f"unknown metric '{metric}'"):
+        make_trainer(callbacks=[EarlyStopping(metric)], **run).train()
 
 
 def test_trouble_that_no_scale_explains_still_ends_the_run(make_trainer):

@@ -15,7 +15,7 @@ from rgz.train import Callback, mean_loss
 
 KEYS = [
     "step", "epoch", "loss", "perplexity", "learning_rate", "grad_norm", "tokens_per_second",
-    "samples_per_second", "eta_seconds", "num_input_tokens_seen",
+    "samples_per_second", "eta_seconds", "num_input_tokens_seen", "skipped",
 ]  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """What a run ends with: skipped updates, the best weights, early stopping, callbacks that stop it."""
 
+import csv
+
 import numpy as np
 import pytest
 from train.fakes import FakeStep, token_data
@@ -20,9 +22,12 @@ def test_a_non_finite_loss_skips_the_update_and_is_said_and_counted(make_trainer
             super().__init__(*args)
             self.poisoned = {4}
 
-    trainer = make_trainer(step_factory=Poisoned, logging_steps=1, num_train_epochs=1)
+    trainer = make_trainer(step_factory=Poisoned, logging_steps=1, num_train_epochs=1, report_to=("jsonl", "csv"))
     history = trainer.train()
     assert [r["step"] for r in history] == list(range(1, 9))
+    assert [r["skipped"] for r in history] == [r["skipped"] for r in trainer.run.read_history()] == [0] * 3 + [1] * 5
+    rows = csv.DictReader((trainer.run.path / "metrics.csv").read_text().splitlines())
+    assert [row["skipped"] for row in rows] == ["0"] * 3 + ["1"] * 5
     assert history[3]["grad_norm"] is None and trainer.state.skipped_updates == 1
     assert trainer.step.n_updates == 7
     skipped = (
