@@ -3,11 +3,15 @@
 import inspect
 import json
 import os
+import re
+import shlex
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import rgz
+from rgz.cli.app import build_app
 from rgz.compat import rustgpt
 from rgz.errors import RgzError
 
@@ -128,7 +132,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tiny, corpus, tmp_path):
         return rustgpt.train_with_checkpointing(corpus / "chat", tmp_path / folder, 4, 1e-2, **tiny(), **more)
 
     whole = run("whole")
-    first = run("halves", max_time=0)
+    first = run("halves", max_time=1e-9)
     assert first.epochs < 4 and first.output_dir == tmp_path / "halves"
     with pytest.raises(RgzError, match="already holds a run"):
         run("halves")
@@ -136,6 +140,34 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tiny, corpus, tmp_path):
     assert (second.epochs, second.best_epoch, second.best_loss) == (4, whole.best_epoch, whole.best_loss)
     np.testing.assert_array_equal(second.model.weights, whole.model.weights)
     assert any(path.name.startswith("checkpoint-") for path in second.output_dir.iterdir())
+
+
+def test_the_advice_of_a_stopped_run_works(corpus, tmp_path, capsys):
+    """From files `rgz resume` goes on, to the same weights; from texts in memory only Python can."""
+
+    def run(data, folder, **more):
+        options = {**QUIET, "report_to": "console", "max_steps": 3, "validation_split": 0.3, "samples": False, **more}
+        return rustgpt.train_with_checkpointing(data, tmp_path / folder, metric_for_best_model="val_loss", **options)
+
+    whole = run([corpus / "chat", str(corpus / "pretraining")], "whole")
+    run([corpus / "chat", str(corpus / "pretraining")], "files", max_time=1e-9)
+    advice = re.search(r"go on with: rgz (resume .*)", capsys.readouterr().err)[1]
+    result = CliRunner().invoke(build_app(), [*shlex.split(advice), "--max-time", "none"])
+    assert result.exit_code == 0, result.stderr
+    for name in ("model.safetensors", "checkpoint-3/model.safetensors", "checkpoint-3/optimizer.safetensors"):
+        assert (tmp_path / "files" / name).read_bytes() == (whole.output_dir / name).read_bytes()
+    run([*CHATS, *TEXTS], "texts", max_time=1e-9)
+    assert "go on with: Trainer(...).train(resume_from_checkpoint=True)" in capsys.readouterr().err
+    result = CliRunner().invoke(build_app(), ["resume", str(tmp_path / "texts")])
+    assert result.exit_code == 1 and "from Python: Trainer(...).train(resume_from_checkpoint=True)" in result.stderr
+    assert run([*CHATS, *TEXTS], "texts", resume=True).epochs == whole.epochs
+
+
+def test_a_model_that_was_given_is_not_begun_anew_by_the_command(tiny, corpus, tmp_path):
+    """`rgz resume` of a run without a checkpoint makes a new model: not where the second stage had one to go on with."""
+    rustgpt.train(corpus / "chat", 1, output_dir=str(tmp_path / "run"), **tiny())
+    result = CliRunner().invoke(build_app(), ["resume", str(tmp_path / "run")])
+    assert result.exit_code == 1 and "from Python" in result.stderr
 
 
 def test_two_stages_end_in_a_model_that_answers(words, corpus):
@@ -148,16 +180,16 @@ def test_two_stages_end_in_a_model_that_answers(words, corpus):
 
 
 def test_its_data_is_read_as_it_is(corpus):
-    assert rustgpt._read(corpus / "pretraining").documents == TEXTS  # dataset2 before dataset10
-    assert rustgpt._read(str(corpus / "pretraining/dataset2_a.json")).documents == TEXTS[:2]
-    assert rustgpt._read([corpus / "pretraining", corpus / "idioms"]).documents == [
+    assert rustgpt._read(corpus / "pretraining")[0].documents == TEXTS  # dataset2 before dataset10
+    assert rustgpt._read(str(corpus / "pretraining/dataset2_a.json"))[0].documents == TEXTS[:2]
+    assert rustgpt._read([corpus / "pretraining", corpus / "idioms"])[0].documents == [
         *TEXTS, "成语：画蛇添足\n近义词：多此一举",
     ]  # fmt: skip
-    chats = rustgpt._read(str(corpus / "chat")).documents
+    chats = rustgpt._read(str(corpus / "chat"))[0].documents
     assert chats[0] == [
         {"role": "user", "content": "你是谁？"}, {"role": "assistant", "content": "我是一个小模型。"},
     ]  # fmt: skip
-    assert rustgpt._read(CHATS).documents == chats and rustgpt._read(tuple(TEXTS)).documents == TEXTS
+    assert rustgpt._read(CHATS)[0].documents == chats and rustgpt._read(tuple(TEXTS))[0].documents == TEXTS
 
 
 @pytest.mark.parametrize(
@@ -165,6 +197,10 @@ def test_its_data_is_read_as_it_is(corpus):
     [
         ("no/such/folder", {}, "neither a file nor a folder|does not exist"),
         (["data/a.json", "data/b.json"], {}, "data/a.json .*(neither a file nor a folder|does not exist)"),
+        ("", {}, "an empty name is neither a file nor a folder"),
+        (None, {}, "data must be files, folders or texts, got None"),
+        (5, {}, "data must be files, folders or texts, got 5"),
+        ({"a": 1}, {}, "data must be files, folders or texts, got {'a': 1}"),
         ([1, 2], {}, "data must be files, folders or texts, got 1"),
         ([], {}, "too short"),
         (TEXTS, {"patiance": 3}, "unknown key 'patiance'"),

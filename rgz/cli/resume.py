@@ -51,7 +51,13 @@ def resume(ctx: click.Context, run: str, **_: Any) -> None:
     changes = {k: plain_value(TrainingArguments, k, v) for k, v in given(ctx).items() if k in CHANGEABLE}
     args = dataclasses.replace(args, **changes)
     if "data" not in info:
-        raise RgzError(tr("{path} does not say where its text is; resume it from Python", path=run))
+        raise RgzError(
+            tr(
+                "{path} does not say where its text is; go on with it from Python: {command}",
+                path=run,
+                command=directory.resume_command(),
+            )
+        )
     tokenizer = load_tokenizer(directory.path)
     texts = read_texts(info["data"], info.get("validation_data", ()), args.validation_split, args.seed)
     checkpoint, _notices = newest_whole(directory)  # the trainer looks again, and tells the notices

@@ -17,7 +17,7 @@ best weights come back at the end, and a run goes on where it stopped, bit for b
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,12 +206,14 @@ def _train(
     if model is not None and tokenizer is None:
         raise RgzError(tr("give the model's tokenizer too: its ids mean nothing to another"))
     args = TrainingArguments(**{**RECIPE, **arguments})
-    dataset = _read(data)
+    dataset, files = _read(data)
+    # What `rgz resume` needs; it knows no model but a new one of this shape to begin with.
+    info = {"command": PRESET, "data": list(map(os.path.abspath, files))} if files and model is None else {}
     if tokenizer is None:
         tokenizer = WordTokenizer.train(dataset.texts(), vocab_size=PRESETS[PRESET]["vocab_size"])
     if model is None:
         model = Model(ModelConfig.preset(PRESET, vocab_size=tokenizer.vocab_size), seed=args.seed)
-    trainer = Trainer(model, tokenizer, dataset, None, args)
+    trainer = Trainer(model, tokenizer, dataset, None, args, run_info=info)
     history = trainer.train(resume_from_checkpoint=resume)
     best = trainer.best
     return Trained(
@@ -225,19 +227,25 @@ def _train(
     )
 
 
-def _read(data: Data) -> Dataset:
-    """Files and folders by their names, every other text as a text."""
+def _read(data: Data) -> tuple[Dataset, list[str]]:
+    """The documents, and the files and folders that `data` names; none where it holds the texts themselves."""
     if isinstance(data, Dataset):
-        return data
+        return data, []
     if isinstance(data, str | os.PathLike):
-        return load_dataset(data)
+        return load_dataset(data), [os.fspath(data)]
+    if not isinstance(data, Iterable) or isinstance(data, Mapping | bytes):
+        raise _no_data(data)
     items = list(data)
     if items and all(map(_is_name, items)):
-        return load_dataset(items)
+        return load_dataset(items), list(map(os.fspath, items))
     for item in items:
         if not isinstance(item, str | list):
-            raise RgzError(tr("data must be files, folders or texts, got {value}", value=repr(item)))
-    return Dataset([text_document(item) if isinstance(item, str) else item for item in items])
+            raise _no_data(item)
+    return Dataset([text_document(item) if isinstance(item, str) else item for item in items]), []
+
+
+def _no_data(value: object) -> RgzError:
+    return RgzError(tr("data must be files, folders or texts, got {value}", value=repr(value)))
 
 
 def _is_name(item: Any) -> bool:

@@ -138,7 +138,10 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _files(paths: Paths, notices: list[str]) -> Iterator[Path]:
-    for path in map(Path, [paths] if isinstance(paths, str | os.PathLike) else paths):
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if any(os.fspath(path) == "" for path in given):  # which pathlib takes for the folder it stands in
+        raise RgzError(tr("an empty name is neither a file nor a folder; the folder you are in is ."))
+    for path in map(Path, given):
         if path.is_dir():
             yield from _folder_files(path, notices)
         elif path.exists() and not path.is_file():

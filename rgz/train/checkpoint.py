@@ -188,7 +188,7 @@ def newest_whole(run: RunDirectory) -> tuple[Checkpoint | None, list[str]]:
         first = damage[0]
         raise RgzError(
             tr(
-                "no checkpoint of {path} is whole ({first}); start again with --overwrite",
+                "no checkpoint of {path} is whole ({first}); start again with --overwrite (overwrite=True)",
                 path=run.path,
                 first=first,
             )

@@ -37,7 +37,7 @@ class FolderLock:
             raise RgzError(
                 tr(
                     "another process is writing to {path} right now; wait until it is done or stop it (Ctrl-C), "
-                    "or choose another folder with -o",
+                    "or choose another folder with -o (output_dir)",
                     path=self._folder,
                 )
             ) from error

@@ -27,6 +27,7 @@ METRICS_CSV = "metrics.csv"
 TENSORBOARD = "tensorboard"
 WEIGHTS = "model.safetensors"
 CHECKPOINT_PREFIX = "checkpoint-"
+RESUME_IN_PYTHON = "Trainer(...).train(resume_from_checkpoint=True)"
 _DATA = ("data", "validation_data")
 _FILES = (CONFIG, TOKENIZER, ARGUMENTS, METRICS, METRICS_CSV, WEIGHTS)
 
@@ -71,17 +72,17 @@ class RunDirectory:
             if not (self.path / ARGUMENTS).exists():  # a start that was killed, or a model from elsewhere
                 raise RgzError(
                     tr(
-                        "{path} holds files of a run, but none that could go on; throw them away with --overwrite, "
-                        "or choose another folder with -o",
+                        "{path} holds files of a run, but none that could go on; throw them away with --overwrite "
+                        "(overwrite=True), or choose another folder with -o (output_dir)",
                         path=self.path,
                     )
                 )
             raise RgzError(
                 tr(
-                    "{path} already holds a run; go on with it: rgz resume {quoted}, "
-                    "or throw it away with --overwrite, or choose another folder with -o",
+                    "{path} already holds a run; go on with it: {command}, or throw it away with --overwrite "
+                    "(overwrite=True), or choose another folder with -o (output_dir)",
                     path=self.path,
-                    quoted=shlex.quote(str(self.path)),
+                    command=self.resume_command(),
                 )
             )
         nearest = self.path
@@ -90,7 +91,7 @@ class RunDirectory:
         if not nearest.is_dir():
             raise RgzError(
                 tr(
-                    "{path} cannot be a run directory: {file} is a file; choose another folder with -o",
+                    "{path} cannot be a run directory: {file} is a file; choose another folder with -o (output_dir)",
                     path=self.path,
                     file=nearest,
                 )
@@ -106,7 +107,7 @@ class RunDirectory:
         reason = error.strerror or str(error)
         return RgzError(
             tr(
-                "cannot write to {path}: {reason}; make that possible, or choose another folder with -o",
+                "cannot write to {path}: {reason}; make that possible, or choose another folder with -o (output_dir)",
                 path=self.path,
                 reason=reason,
             )
@@ -244,7 +245,12 @@ class RunDirectory:
             raise RgzError(text) from error
 
     def resume_command(self) -> str:
-        return f"rgz resume {shlex.quote(str(self.path))}"
+        """What goes on with this run: the command, where it was noted which files its text came from, or Python."""
+        try:
+            told = "data" in self.read_arguments()[1]
+        except RgzError:  # which the command then says in full
+            told = True
+        return f"rgz resume {shlex.quote(str(self.path))}" if told else RESUME_IN_PYTHON
 
 
 def no_report(path: Path, number: int, reason: object) -> RgzError:

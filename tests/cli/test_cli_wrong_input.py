@@ -1,6 +1,7 @@
 """Every slip of a user is one line that says what to do, an exit code, and nothing left behind."""
 
 import os
+import shlex
 import shutil
 import sys
 
@@ -63,6 +64,7 @@ SLIPS = [
     ("sft plain.txt", 2, ["--from is missing"]),
     ("sft plain.txt --from nowhere", 1, ["nowhere is no folder"]),
     ("trian plain.txt", 2, ["did you mean 'train'"]),
+    ("train ''", 1, ["an empty name is neither a file nor a folder"]),
     ("resume nowhere", 1, ["nowhere is no folder"]),
     ("resume .", 1, ["training_args.json"]),
     ("eval . plain.txt", 1, ["config.json is missing"]),
@@ -90,7 +92,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_slip_is_one_line_and_an_exit_code(rgz, folder, monkeypatch, args, code, words, language):
     monkeypatch.setenv("RGZ_LANG", language)
-    result = rgz(*args.split())
+    result = rgz(*shlex.split(args))
     assert result.exit_code == code, result.stderr + repr(result.exception)
     assert not result.stdout
     errors = [line for line in result.stderr.splitlines() if line.startswith(("error: ", "错误："))]

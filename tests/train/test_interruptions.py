@@ -41,7 +41,7 @@ def test_a_real_ctrl_c_or_kill_writes_a_checkpoint_and_prints_the_command(tmp_pa
     child.send_signal(number)
     output = line + child.communicate(timeout=60)[1]
     assert "stopping after this step; press Ctrl-C again" in output
-    assert f"go on with: rgz resume {run}" in output and "KeyboardInterrupt" in output
+    assert "go on with: Trainer(...).train(resume_from_checkpoint=True)" in output and "KeyboardInterrupt" in output
     checkpoint, notices = newest_whole(RunDirectory(run))
     assert checkpoint.step > 0 and not notices
 
@@ -97,7 +97,7 @@ def test_a_full_disk_is_a_clear_error_and_the_older_checkpoint_stays(make_traine
     monkeypatch.setattr(module, "save_file", full)
     with pytest.raises(
         RgzError,
-        match=r"cannot write .*checkpoint-6: No space left.*make room, then go on from checkpoint-3: rgz resume",
+        match=r"cannot write .*checkpoint-6: No space left.*make room, then go on from checkpoint-3: Trainer",
     ):
         trainer.train()
     assert [name for name in os.listdir(trainer.run.path) if "checkpoint" in name] == ["checkpoint-3"]
@@ -168,7 +168,7 @@ def test_the_second_ctrl_c_still_ends_the_run_properly(make_trainer, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     assert ends.events == ["exception", "end"]
-    assert "interrupted again: no checkpoint" in trainer.output() and "go on with: rgz resume" in trainer.output()
+    assert "interrupted again: no checkpoint" in trainer.output() and "go on with: Trainer(...).train(resume_from_checkpoint=True)" in trainer.output()
 
 
 @pytest.mark.parametrize(("strategy", "saved"), [("best", True), ("last", True), ("no", False)])
@@ -177,6 +177,6 @@ def test_a_time_limit_saves_what_it_promises(make_trainer, strategy, saved):
     trainer.train()
     assert trainer.state.step == 1
     assert bool(trainer.run.checkpoints()) == saved
-    assert ("rgz resume" in trainer.output()) == saved
+    assert ("resume_from_checkpoint=True" in trainer.output()) == saved
     if not saved:
         assert "without checkpoints this run cannot go on" in trainer.output()

@@ -20,7 +20,7 @@ def test_a_folder_that_holds_a_run_is_refused_unless_told(make_trainer):
     make_trainer(num_train_epochs=1).train()
     again = make_trainer(num_train_epochs=1)
     before = sorted(os.listdir(again.run.path))
-    with pytest.raises(RgzError, match=r"already holds a run; go on with it: rgz resume .* --overwrite"):
+    with pytest.raises(RgzError, match=r"already holds a run; go on with it: Trainer\(\.\.\.\)\.train\(resume_.* --overwrite \(overwrite=True\)"):
         again.train()
     assert sorted(os.listdir(again.run.path)) == before
     history = make_trainer(num_train_epochs=2, overwrite=True).train()
