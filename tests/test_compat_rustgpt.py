@@ -164,7 +164,7 @@ def test_the_advice_of_a_stopped_run_works(corpus, tmp_path, capsys):
 
 
 def test_a_model_that_was_given_is_not_begun_anew_by_the_command(tiny, corpus, tmp_path):
-    """`rgz resume` of a run without a checkpoint makes a new model: not where the second stage had one to go on with."""
+    """Without a checkpoint `rgz resume` begins with a new model: wrong for a second stage, which had one."""
     rustgpt.train(corpus / "chat", 1, output_dir=str(tmp_path / "run"), **tiny())
     result = CliRunner().invoke(build_app(), ["resume", str(tmp_path / "run")])
     assert result.exit_code == 1 and "from Python" in result.stderr

@@ -87,17 +87,14 @@ class CsvReporter(Callback):
             return []
         if lines == [b""]:
             return []
-        rows, number = [], 1
+        rows: list[dict[str, str]] = []
+        names: list[str] = []
         try:
-            names = _cells(lines[0])
-            if "step" not in names or len({*names}) < len(names) or len(lines) == 1:
-                raise ValueError(names)
-            for number, line in enumerate(lines[1:-1], 2):  # the last may be torn
-                cells = _cells(line)
-                list(map(float, filter(None, cells)))
-                rows.append(dict(zip(names, cells, strict=True)))
-                int(rows[-1]["step"])
+            names = _header(lines)
+            for line in lines[1:-1]:  # the last may be torn
+                rows.append(_row(names, line))
         except (ValueError, csv.Error) as error:
+            number = len(rows) + 2 if names else 1
             raise no_report(self._path, number, tr("it is not what training wrote")) from error
         return rows
 
@@ -111,6 +108,21 @@ class CsvReporter(Callback):
 def _cells(line: bytes) -> list[str]:
     [cells] = csv.reader([line.decode("utf-8")], strict=True)
     return cells
+
+
+def _header(lines: list[bytes]) -> list[str]:
+    names = _cells(lines[0])
+    if "step" not in names or len({*names}) < len(names) or len(lines) == 1:
+        raise ValueError(names)
+    return names
+
+
+def _row(names: list[str], line: bytes) -> dict[str, str]:
+    row = dict(zip(names, _cells(line), strict=True))
+    for cell in filter(None, row.values()):
+        float(cell)
+    int(row["step"])
+    return row
 
 
 def _csv(columns: list[str], rows: list[dict[str, Any]]) -> str:

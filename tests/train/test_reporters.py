@@ -103,7 +103,8 @@ def test_the_evaluation_at_an_end_given_up_is_made_again_at_its_step(make_traine
     [
         (b"\xff\xfe\x00x\n", 1), (b"\xff\xfe\x00x", 1), (b"a,b\n1,2,3,4\n", 1), (b"a,b\n", 1), (b"step,step\n1,1\n", 1),
         (b"\n", 1), (b"step,loss\n1,2,3\n", 2), (b"step,loss\n1,2.5\n2\n3,", 3), (b"step,loss\n1,x\n", 2),
-        (b"step,loss\n,1.5\n", 2), (b"step,loss\r1,2\r2,3\n", 1), (b'step,loss\n1,"2\n', 2), (b"step,loss\n1,\xff\n", 2),
+        (b"step,loss\n,1.5\n", 2), (b"step,loss\r1,2\r2,3\n", 1), (b'step,loss\n1,"2\n', 2),
+        (b"step,loss\n1,\xff\n", 2),
     ],
 )  # fmt: skip
 def test_csv_that_cannot_be_read_is_refused_and_left_as_it_is(make_trainer, damage, line):

@@ -20,7 +20,8 @@ def test_a_folder_that_holds_a_run_is_refused_unless_told(make_trainer):
     make_trainer(num_train_epochs=1).train()
     again = make_trainer(num_train_epochs=1)
     before = sorted(os.listdir(again.run.path))
-    with pytest.raises(RgzError, match=r"already holds a run; go on with it: Trainer\(\.\.\.\)\.train\(resume_.* --overwrite \(overwrite=True\)"):
+    advice = r"go on with it: Trainer\(\.\.\.\)\.train\(resume_.* --overwrite \(overwrite=True\)"
+    with pytest.raises(RgzError, match=f"already holds a run; {advice}"):
         again.train()
     assert sorted(os.listdir(again.run.path)) == before
     history = make_trainer(num_train_epochs=2, overwrite=True).train()
