@@ -10,6 +10,10 @@ import numpy as np
 from rgz.train.metrics import is_better, resolve_mode
 
 
+def all_finite(parameters: Mapping[str, np.ndarray]) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in parameters.values())
+
+
 class BestWeights:
     """A copy of the weights at the best value of `monitor` so far (a few bytes when there was none yet).
 
@@ -37,9 +41,14 @@ class BestWeights:
         return [step for _, step in self.ranked]
 
     def offer(self, value: float | None, step: int, parameters: Mapping[str, np.ndarray]) -> bool:
-        """Rank `value`, and copy the weights if it is the best yet; True where it is among the `keep` best."""
+        """Rank `value`, and copy the weights if it is the best yet; True where it is among the `keep` best.
+
+        A training loss may be one of before the update that made the weights useless: then it is not ranked.
+        """
         rank = sum(not is_better(value, other, self.mode) for other, _ in self.ranked)
         if value is None or math.isnan(value) or rank >= self.keep:
+            return False
+        if rank == 0 and not all_finite(parameters):
             return False
         self.ranked = [*self.ranked[:rank], (value, step), *self.ranked[rank:]][: self.keep]
         if rank == 0:

@@ -10,7 +10,7 @@ from rgz.messages import tr
 from rgz.train.interrupt import catch_interrupt
 from rgz.train.monitor import build_report, format_duration
 from rgz.train.state import perplexity
-from rgz.train.update import Updater, describe_skip, refuse_to_go_on
+from rgz.train.update import Updater, describe_skip, refuse_lost_weights, refuse_to_go_on
 from rgz.train.verdict import find_overfitting
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ class TrainingLoop:
                 )
             )
         if trainer.run is not None and (restored or (not failed and state.step > 0)):
+            refuse_lost_weights(state, trainer.model.parameters(), trainer.run.checkpoints())
             remedy = tr("make room, then go on with: {command}", command=self._resume)
             with explained(remedy=remedy if trainer.saver.last_step else ""):
                 trainer.model.save_pretrained(trainer.run.path)

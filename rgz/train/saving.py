@@ -28,6 +28,7 @@ from rgz.train.monitor import to_json
 from rgz.train.plan import refuse_other_run
 from rgz.train.rundir import WEIGHTS, RunDirectory
 from rgz.train.state import TrainerState
+from rgz.train.update import refuse_lost_weights
 
 if TYPE_CHECKING:
     from rgz.train.trainer import Trainer
@@ -67,10 +68,14 @@ class Saver:
         return unsaved and (interrupted or self._parts != ["best"])
 
     def save(self) -> None:
-        """Write a checkpoint of this moment and drop those that the strategy keeps no longer."""
+        """Write a checkpoint of this moment and drop those that the strategy keeps no longer.
+
+        TrainingDiverged where the weights are no finite numbers: the older checkpoints stay.
+        """
         trainer = self._trainer
         state, best, run = trainer.state, trainer.best, trainer.run
         assert run is not None
+        refuse_lost_weights(state, trainer.model.parameters(), run.checkpoints())
         run.sync_history()  # the reports that the checkpoint counts
         tensors = {WEIGHTS: trainer.model.parameters(), OPTIMIZER: trainer.step.state_tensors()}
         if best is not None and best.tensors and best.step != state.step:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError
 from rgz.messages import tr
+from rgz.train.best import all_finite
 from rgz.train.interfaces import LossScaled, StepLike
 from rgz.train.interrupt import InterruptRequest
 from rgz.train.plan import TrainingPlan
@@ -108,6 +112,19 @@ def describe_skip(state: TrainerState, done: UpdateDone) -> str:
         epoch=done.epoch,
         tokens=done.n_tokens,
     )
+
+
+def refuse_lost_weights(state: TrainerState, parameters: Mapping[str, np.ndarray], checkpoints: list[Path]) -> None:
+    """Raise TrainingDiverged where a weight is no finite number: nobody could go on from them."""
+    if not all_finite(parameters):
+        raise TrainingDiverged(
+            tr(
+                "after step {step} the weights are no finite numbers, so they are not saved; lower the learning rate. "
+                "Newest checkpoint: {checkpoint}",
+                step=state.step,
+                checkpoint=checkpoints[0] if checkpoints else tr("none"),
+            )
+        )
 
 
 def refuse_to_go_on(state: TrainerState, checkpoints: list[Path]) -> None:

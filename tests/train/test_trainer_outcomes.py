@@ -1,5 +1,6 @@
 """What a run ends with: skipped updates, the best weights, early stopping, callbacks that stop it."""
 
+import contextlib
 import csv
 
 import numpy as np
@@ -51,6 +52,33 @@ def test_ten_in_a_row_stop_the_run_and_leave_the_last_checkpoint(make_trainer):
     assert [path.name for path in trainer.run.checkpoints()][-1] == "checkpoint-5"
     saved = load_file(trainer.run.path / "checkpoint-5" / "model.safetensors")
     assert np.isfinite(saved["table"]).all()
+
+
+class Exploding(FakeStep):
+    """From the sixth update on the weights are infinite, though the gradient that did it was finite."""
+
+    def update(self, learning_rate, n_targets):
+        return super().update(np.inf if self.n_updates >= 5 else learning_rate, n_targets)
+
+
+@pytest.mark.parametrize("strategy", ["steps", "best+steps", "epoch", "no"])
+@pytest.mark.parametrize("metric", ["val_loss", "loss"])
+@pytest.mark.parametrize("restore", [True, False])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_weights_that_are_no_numbers_are_never_saved_and_end_the_run(make_trainer, strategy, metric, restore):
+    trainer = make_trainer(
+        step_factory=Exploding, save_strategy=strategy, save_steps=1, eval_steps=2, max_steps=6, save_total_limit=1,
+        metric_for_best_model=metric, load_best_model_at_end=restore,
+    )  # fmt: skip
+    ends_well = strategy == "no" and restore  # the best weights are whole, and those that are written
+    with contextlib.nullcontext() if ends_well else pytest.raises(TrainingDiverged, match="after step 6 the weights"):
+        trainer.train()
+    saved = [*trainer.run.path.rglob("*.safetensors")]
+    assert all(np.isfinite(tensor).all() for path in saved for tensor in load_file(path).values())
+    if strategy in ("steps", "best+steps"):
+        assert (trainer.run.path / "checkpoint-5").is_dir()
+    assert (trainer.run.path / "model.safetensors").exists() == restore
+    assert not restore or trainer.best.step == 4
 
 
 def test_the_best_weights_are_back_and_on_the_disk(make_trainer):
