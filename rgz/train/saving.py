@@ -67,6 +67,24 @@ class Saver:
         unsaved = self.enabled and self._trainer.state.step != self.last_step
         return unsaved and (interrupted or self._parts != ["best"])
 
+    def checkpoints_left(self, seconds: float) -> float:
+        """About how many are still to come, the one of this step included, in a run of so many seconds besides them."""
+        args, state, plan, timer = self._trainer.args, self._trainer.state, self._trainer.plan, self._trainer.timer
+        if not self.enabled or state.max_steps == self.last_step:
+            return 0.0
+        if self._parts == ["best"]:  # as often as until now
+            return plan.evaluations_left(state.step) * timer.saves / max(timer.evaluations, 1)
+        every = (
+            args.save_steps if "steps" in self._parts else plan.updates_per_epoch if "epoch" in self._parts else None
+        )
+        done = state.step if state.step == self.last_step else state.step - 1
+        scheduled = state.max_steps // every - done // every if every else 0
+        by_clock = 0.0
+        if args.save_seconds is not None:
+            by_clock = (timer.since_save() + seconds) // max(float(args.save_seconds), 1e-9)
+        at_end = not every or state.max_steps % every > 0
+        return min(state.max_steps - done, max(scheduled, by_clock) + at_end)
+
     def save(self) -> None:
         """Write a checkpoint of this moment and drop those that the strategy keeps no longer.
 

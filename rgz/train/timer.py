@@ -9,9 +9,10 @@ _LEAST_WEIGHT = 0.005
 
 
 class Timer:
-    """Splits the time of one sitting into training, evaluation and the rest.
+    """Splits the time of one sitting into training, evaluations, checkpoints and the rest.
 
-    Each `*_done` call charges the time since the previous call, so the three sums are the whole time.
+    Each `*_done` call charges the time since the previous call, so the sums are the whole time.
+    evaluations, saves : how many there were.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -20,7 +21,8 @@ class Timer:
         self._pace = self._other = self._evaluation = 0.0  # seconds a step, and seconds
         self._told = 0.0  # seconds that followed evaluations
         self._telling = False
-        self._steps = self._evaluations = 0
+        self._saving = 0.0
+        self._steps = self.evaluations = self.saves = 0
         self._window = [0.0, 0, 0]  # seconds, tokens, sequences since the last report
         self.last_save = self._started
 
@@ -47,7 +49,7 @@ class Timer:
 
     def evaluation_done(self) -> None:
         self._evaluation += self._lap()
-        self._evaluations += 1
+        self.evaluations += 1
         self._telling = True
 
     def evaluation_told(self) -> None:
@@ -56,11 +58,16 @@ class Timer:
         self._telling = False
 
     def save_done(self) -> None:
-        self.other_done()
+        self._saving += self._lap()
+        self.saves += 1
         self.last_save = self._clock()
 
     def other_done(self) -> None:
         self._other += self._lap()
+
+    def save_time(self) -> float:
+        """Seconds that a checkpoint took so far on average, 0 before the first."""
+        return self._saving / max(self.saves, 1)
 
     def speeds(self) -> tuple[float | None, float | None]:
         """Tokens and sequences a second of training since the previous call; None if no time passed."""
@@ -69,16 +76,16 @@ class Timer:
         return (tokens / seconds, sequences / seconds) if seconds > 0 else (None, None)
 
     def eta(self, steps_left: int, evaluations_left: int, evaluation_steps: float = 0.0) -> float | None:
-        """Seconds to go at the pace of this sitting; None before the first step.
+        """Seconds to go at the pace of this sitting, without checkpoints; None before the first step.
 
         evaluation_steps : how many steps an evaluation is thought to take as long as, until one was timed.
         """
         if self._steps == 0:
             return None
         eta = steps_left * (self._pace + self._other / self._steps)
-        if not self._evaluations:
+        if not self.evaluations:
             return eta + evaluations_left * evaluation_steps * self._pace
-        told = self._told / max(self._evaluations - self._telling, 1)
+        told = self._told / max(self.evaluations - self._telling, 1)
         if self._telling and steps_left:
             eta += told  # of the evaluation that is being told
-        return eta + evaluations_left * (self._evaluation / self._evaluations + told)
+        return eta + evaluations_left * (self._evaluation / self.evaluations + told)

@@ -211,7 +211,10 @@ class Trainer:
         state = self.state
         plan = self.plan
         eta = self.timer.eta(state.max_steps - state.step, plan.evaluations_left(state.step), plan.evaluation_steps)
-        if eta is None or self.args.max_time is None:
+        if eta is None:
+            return None
+        eta += self.saver.checkpoints_left(eta) * self.timer.save_time()
+        if self.args.max_time is None:
             return eta
         return max(0.0, min(eta, float(self.args.max_time) - self.timer.elapsed()))
 

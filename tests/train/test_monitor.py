@@ -74,11 +74,16 @@ def test_the_timer_parts_training_evaluation_and_the_rest():
     now[0] += 5.0
     timer.evaluation_done()
     assert timer.eta(10, 2) == 10 * 1.0 + 2 * 5.0
+    assert timer.save_time() == 0.0
+    for seconds in (3.0, 5.0):
+        now[0] += seconds
+        timer.save_done()
+    assert (timer.eta(10, 0), timer.saves, timer.save_time()) == (10 * 1.0, 2, 4.0)
     now[0] += 3.0
-    timer.save_done()
+    timer.other_done()
     assert timer.eta(10, 0) == 10 * (1.0 + 3.0 / 3)
     now[0] += 7.0
-    assert (timer.since_save(), timer.elapsed()) == (7.0, 27.0)
+    assert (timer.since_save(), timer.elapsed()) == (10.0, 35.0)
 
 
 def curve(losses, vals=None, norms=None):

@@ -33,8 +33,12 @@ class MadeUpTimes(FakeStep):
 
 
 class Noting(Callback):
-    def __init__(self, clock, sampling=0.0):
-        self.clock, self.sampling, self.seen = clock, sampling, []
+    def __init__(self, clock, sampling=0.0, saving=0.0):
+        self.clock, self.sampling, self.saving, self.seen, self.saved = clock, sampling, saving, [], []
+
+    def on_save(self, trainer, state):
+        self.clock.now += self.saving
+        self.saved.append(state.step)
 
     def on_log(self, trainer, state):
         self.seen.append((state.step, self.clock.now, state.log_history[-1]["eta_seconds"]))
@@ -80,6 +84,35 @@ def test_the_remaining_time_is_right_within_a_fifth_from_the_tenth_report_on(mak
     for step, eta, truth in judged:
         assert eta == pytest.approx(truth, rel=0.2), f"at step {step}"
     assert noting.seen[-1][2] == 0.0
+
+
+SAVES = {
+    "steps": {"save_steps": 25},
+    "steps, and one more at the end": {"save_steps": 30, "eval_steps": 50},
+    "epochs": {"save_strategy": "epoch"},
+    "epochs or the best": {"save_strategy": "best+epoch"},
+    "a clock": {"save_strategy": "seconds", "save_seconds": 40},
+    "every update": {"save_strategy": "seconds", "save_seconds": 0, "max_steps": 60},
+    "steps or a clock": {"save_steps": 100, "save_seconds": 25},
+    "one at the end": {"save_strategy": "last", "save_seconds": 30},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAVES)
+def test_long_checkpoints_are_counted_once_one_was_seen(make_trainer, name):
+    """Fifteen seconds each, updates of one: averaged over the updates that were, they would come too late and stay."""
+    clock = FakeClock(tick=0.0)
+    step = type("Step", (MadeUpTimes,), {"clock": clock, "evaluation": 0.05})
+    noting = Noting(clock, saving=15.0)
+    trainer = make_trainer(
+        train=token_data(160), val=token_data(16, seed=5), callbacks=[noting], step_factory=step, clock=clock,
+        **{"logging_steps": 1, "max_steps": 200, **SAVES[name]},
+    )  # fmt: skip
+    trainer.train()
+    judged = [(step, eta, clock.now - now) for step, now, eta in noting.seen[9:] if step > noting.saved[0]]
+    assert len(noting.saved) >= 2 and len(judged) >= 50
+    for step, eta, truth in judged:
+        assert eta == pytest.approx(truth, rel=0.2), f"at step {step}"
 
 
 def test_the_pace_follows_a_machine_that_becomes_slower():
