@@ -116,6 +116,13 @@ def _schedule_flags() -> list[Flag]:
 def plot(ctx: click.Context, runs: tuple[str, ...], output: str | None, schedule: tuple[str, ...], **_: Any) -> None:
     if bool(runs) == bool(schedule):
         raise click.UsageError(tr("give runs to draw, or --schedule NAME, not both"), ctx)
+    of_schedules = {flag.name for flag in _schedule_flags()}
+    for name in given(ctx):
+        option = f"--{name.replace('_', '-')}"
+        if runs and name in of_schedules:
+            raise click.UsageError(tr("{name} is of schedules (--schedule NAME), not of runs", name=option), ctx)
+        if schedule and name in ("metrics", "x", "smooth"):
+            raise click.UsageError(tr("{name} is of runs, not of schedules", name=option), ctx)
     if output is not None:
         check_output(output)
     if runs:

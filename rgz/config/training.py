@@ -140,6 +140,7 @@ class TrainingArguments(Strict):
         for name in ("max_time", "save_seconds"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, parse_seconds(name, getattr(self, name)))
+        self.need(self.max_time != 0, "max_time", "> 0")
         self.need(
             self.save_strategy != "seconds" or self.save_seconds is not None, "save_seconds", tr("a time, like 5m")
         )

@@ -22,6 +22,7 @@ _LOGARITHMIC = ("perplexity", "grad_norm")
 _NOISY = ("loss", "perplexity", "grad_norm", "tokens_per_second")
 _VALIDATION = {"loss": "val_loss", "perplexity": "val_perplexity"}  # drawn in the same panel
 _FEW = 20  # points that need no smoothing
+_MOST = 1e250  # with its margins an axis of either scale still ends below the largest float
 
 
 def draw_runs(
@@ -50,8 +51,10 @@ def draw_runs(
         raise RgzError(tr("there is nothing to draw yet: no report has {names}", names=", ".join(metrics)))
     columns = min(len(shown), 3)
     rows = math.ceil(len(shown) / columns)
-    notices: list[str] = []
-    with drawing(output, 1.5 + 3.9 * columns, 1.1 + 2.9 * rows, notices) as figure:
+    drawn = [x if x != "tokens" else "num_input_tokens_seen", *shown]
+    drawn += [_VALIDATION[metric] for metric in shown if metric in _VALIDATION and _VALIDATION[metric] not in shown]
+    notices = _left_out(runs, drawn)
+    with drawing(output, 1.5 + 3.9 * columns, 1.1 + 2.9 * rows, notices, names=list(runs)) as figure:
         colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(runs)}
         for number, metric in enumerate(shown, 1):
             axes = figure.add_subplot(rows, columns, number)
@@ -74,9 +77,20 @@ def _points(history: History, metric: str, x: str) -> tuple[list[float], list[fl
     pairs = [
         (report[key], report[metric])
         for report in history
-        if report.get(key) is not None and report.get(metric) is not None and math.isfinite(report[metric])
+        if _drawable(report.get(key)) and _drawable(report.get(metric))
     ]
     return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def _drawable(value: float | None) -> bool:
+    return value is not None and abs(value) <= _MOST  # not so of NaN; an integer may have any size
+
+
+def _left_out(runs: Mapping[str, History], names: Sequence[str]) -> list[str]:
+    """A sentence where there are numbers that no axis can show."""
+    values = [report.get(name) for history in runs.values() for report in history for name in names]
+    count = sum(value is not None and _MOST < abs(value) < math.inf for value in values)
+    return [tr("numbers beyond 1e250 are left out of the drawing: {count}", count=count)] if count else []
 
 
 def _draw(axes: Axes, history: History, metric: str, x: str, colour: str, smooth: float, *, alone: bool) -> None:
@@ -166,8 +180,8 @@ def _title(metric: str) -> str:
 def _facts(history: History) -> str:
     """Where the run stands, in a few words."""
     last = history[-1]
-    facts = [tr("step {step}", step=f"{last['step']:,}")]
-    if last.get("epoch") is not None:
+    facts = [tr("step {step}", step=f"{last['step']:,}")] if _drawable(last["step"]) else []
+    if _drawable(last.get("epoch")):
         facts.append(tr("epoch {epoch}", epoch=f"{last['epoch']:.3g}"))
     steps, values = _points(history, "val_loss", "step")
     if values:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +51,14 @@ def check_output(path: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def drawing(output: str | os.PathLike[str], width: float, height: float, notices: list[str]) -> Iterator[Figure]:
+def drawing(
+    output: str | os.PathLike[str], width: float, height: float, notices: list[str], names: Sequence[str] = ()
+) -> Iterator[Figure]:
     """Yield a figure of so many inches that is written to `output`, whole or not at all, if the block ends well.
 
     In the block `tr` speaks the language of the labels: that of the user, or English where no font has Chinese
-    characters, of which a sentence is added to `notices`.
+    characters, of which a sentence is added to `notices`; so is one where some of `names`, such as a run's, cannot be
+    written.
     """
     kind = check_output(output)
     try:
@@ -73,7 +76,15 @@ def drawing(output: str | os.PathLike[str], width: float, height: float, notices
                 example="apt install fonts-noto-cjk",
             )
         )
-    looks: Any = {**_LOOKS, "font.family": ["DejaVu Sans", *([chinese] if chinese else [])]}
+    if boxes := fonts.unwritable(names):
+        notices.append(
+            tr(
+                "no font here has every character of {names}, so boxes stand for some; install one: {example}",
+                names=", ".join(boxes),
+                example="apt install fonts-noto-cjk",
+            )
+        )
+    looks: Any = {**_LOOKS, "font.family": [fonts.OWN, *([chinese] if chinese else [])]}
     with (
         matplotlib.rc_context(looks),
         speaking(spoken if chinese else "en"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
+OWN = "DejaVu Sans"  # which matplotlib brings
 _NEEDED = "训练验证损失困惑度学习率梯度范数词元"
 # The usual ones, sans serif and simplified first. Any other that has the characters will do.
 _KNOWN = (
@@ -30,6 +32,16 @@ def chinese_font() -> str | None:
             newest: str = font_manager.fontManager.ttflist[-1].name
             return newest
     return None
+
+
+def unwritable(texts: Sequence[str]) -> list[str]:
+    """Those with a character that neither matplotlib's own font nor the Chinese one has."""
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    families = [name for name in (OWN, chinese_font()) if name is not None]
+    found: list[Any] = [FT2Font(font_manager.findfont(name)) for name in families]
+    return [text for text in texts if not all(any(font.get_char_index(ord(c)) for font in found) for c in text)]
 
 
 def _has_chinese(path: str) -> bool:

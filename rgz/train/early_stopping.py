@@ -43,12 +43,15 @@ class EarlyStopping(Callback):
         start_from_epoch: int = 0,
     ) -> None:
         for name, count in (("patience", patience), ("verbose", verbose), ("start_from_epoch", start_from_epoch)):
-            if not isinstance(count, int) or count < 0:
-                raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=">= 0", value=count))
+            if not isinstance(count, int) or count < 0 or (isinstance(count, bool) and name != "verbose"):
+                raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=">= 0", value=repr(count)))
         for name, number in (("min_delta", min_delta), ("baseline", 0.0 if baseline is None else baseline)):
-            if not isinstance(number, int | float) or not math.isfinite(number):
+            if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
                 wanted = tr("a finite number")
                 raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=repr(number)))
+        if not isinstance(restore_best_weights, bool):
+            name, got = "restore_best_weights", repr(restore_best_weights)
+            raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=tr("true or false"), value=got))
         self.monitor = monitor
         self.min_delta = abs(min_delta)
         self.patience = patience

@@ -42,6 +42,8 @@ SLIPS = [
     ("train plain.txt --lr-scheduler-type cosin", 1, ["did you mean 'cosine'"]),
     ("train plain.txt --max-length 300", 1, ["max_position_embeddings", "300"]),
     ("train plain.txt --max-time soon", 1, ["max_time"]),
+    ("train plain.txt --max-time 0", 1, ["max_time must be > 0"]),
+    ("train plain.txt --max-time 0s", 1, ["max_time must be > 0"]),
     ("train plain.txt --tokenizer byte --vocab-size 999", 1, ["260"]),
     ("train plain.txt --config missing.toml", 1, ["missing.toml"]),
     ("train plain.txt --config bad.toml", 1, ["bad.toml", "TOML"]),

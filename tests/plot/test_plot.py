@@ -49,6 +49,22 @@ def panels(figure):
     return {axes.get_title(loc="left"): axes for axes in figure.axes}
 
 
+@pytest.mark.parametrize("losses", [(1e308, -1e308, 3.0), (1e308,) * 30, (10**400, 3.0), (3.0, 1e250, -1e250, 1e-3)])
+def test_numbers_beyond_any_axis_are_left_out_and_said(tmp_path, losses, recwarn):
+    reports = [
+        {**report, "loss": loss, "perplexity": abs(loss)} for report, loss in zip(history(), losses, strict=False)
+    ]
+    reports += history()
+    reports[-1] |= {"epoch": 10**400}
+    notices = draw_runs({"a": reports}, tmp_path / "a.png")
+    count = 2 * sum(abs(loss) > 1e250 for loss in losses)
+    assert notices == ([f"numbers beyond 1e250 are left out of the drawing: {count}"] if count else [])
+    assert (tmp_path / "a.png").stat().st_size > 10_000 and not len(recwarn)
+    assert draw_runs({"a": reports}, tmp_path / "b.png", metrics=["grad_norm"], x="epoch") == [
+        "numbers beyond 1e250 are left out of the drawing: 1"
+    ]
+
+
 def test_every_metric_has_a_panel_with_its_numbers(figures, tmp_path):
     assert draw_runs({"a": history()}, tmp_path / "a.png", smooth=0) == []
     found = panels(figures[0])
@@ -236,10 +252,22 @@ def test_chinese_labels_are_drawn_in_that_font(installed, tmp_path, monkeypatch,
 def test_without_a_chinese_font_labels_are_english_and_that_is_said(installed, figures, tmp_path, monkeypatch, recwarn):
     installed()
     monkeypatch.setenv("RGZ_LANG", "zh")
-    [notice] = draw_runs({"三国": history()}, tmp_path / "a.png")
+    notice, boxes = draw_runs({"三国": history()}, tmp_path / "a.png")
     assert "没有找到含汉字的字体" in notice and "fonts-noto-cjk" in notice
+    assert "三国" in boxes and "方框" in boxes
     assert "Loss (nats a token)" in panels(figures[0]) and not len(recwarn)
     assert language() == "zh"
+
+
+def test_a_run_whose_name_no_font_can_write_is_said(installed, figures, tmp_path):
+    installed()
+    runs = {"三国": history(), "a run": history(), "é": history()}
+    [notice] = draw_runs(runs, tmp_path / "a.png")
+    assert notice.startswith("no font here has every character of 三国, so boxes stand for some")
+    installed(make_font(tmp_path / "han.ttf", CHINESE))
+    assert draw_runs(runs, tmp_path / "a.png") == []
+    [notice] = draw_runs({"三国 한국": history()}, tmp_path / "a.png")
+    assert "三国 한국" in notice
 
 
 def test_with_a_chinese_font_labels_speak_the_users_language(installed, figures, tmp_path, monkeypatch):

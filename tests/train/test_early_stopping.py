@@ -196,6 +196,11 @@ def test_an_unknown_mode_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"patience": True}, "patience must be >= 0, got True"),
+        ({"start_from_epoch": False}, "start_from_epoch must be >= 0, got False"),
+        ({"min_delta": True}, "min_delta must be a finite number, got True"),
+        ({"restore_best_weights": "no"}, "restore_best_weights must be true or false, got 'no'"),
+        ({"restore_best_weights": 1}, "restore_best_weights must be true or false, got 1"),
         ({"patience": -1}, "patience must be >= 0, got -1"),
         ({"patience": 1.5}, "patience must be >= 0, got 1.5"),
         ({"start_from_epoch": -1}, "start_from_epoch must be >= 0, got -1"),
