@@ -25,8 +25,9 @@ class TrainingArguments(Strict):
     max_steps : overrides num_train_epochs when > 0.
     batch_size : sequences a batch; with packing, as many tokens as batch_size full sequences have.
     batch_tokens : tokens a batch, in whole sequences, so that tokens weigh alike in all updates; overrides batch_size.
-    gradient_accumulation_steps : batches an update, every token weighing the same; fewer at the end of an epoch. With
-        packing=False the updates are those of batches so many times as large; packing fills those in its own way.
+    gradient_accumulation_steps : how many times as many sequences (or tokens) an update has as a batch: the update is
+        that of one batch so large, whichever way batches are made, but goes through the model in parts no larger than
+        one batch, every token weighing the same; fewer at the end of an epoch.
     max_time, save_seconds : seconds, or a text like "20m"; max_time counts one sitting, not the whole run.
     lr_scheduler_interval : "step", or "epoch": the learning rate moves between epochs, warmup_steps counts them.
     warmup_steps : updates, or below 1 (as a float) a share of all updates.

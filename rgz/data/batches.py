@@ -45,6 +45,7 @@ class Batches:
     batch_size : sequences a batch; with `packing`, whole pieces up to batch_size * max_length rows.
     batch_tokens : rows a batch, instead of batch_size: filled with whole pieces as with `packing`, which then makes
         no difference. At least as many as the longest piece has; else RgzError.
+    accumulation : how many times as large the batches are made, for updates that go through the model in parts.
     max_length : the most rows of a sequence; longer documents are cut, see above.
     group_by_length : batches of pieces of like length, the batches in random order; with `packing` as many as
         fit into the rows. Without it, packing deals out short and long pieces so that all batches are alike.
@@ -65,8 +66,10 @@ class Batches:
         seed: int = 0,
         shuffle: bool = True,
         batch_tokens: int | None = None,
+        accumulation: int = 1,
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("max_length", max_length), ("batch_tokens", batch_tokens)):
+        counts = {"batch_size": batch_size, "max_length": max_length, "batch_tokens": batch_tokens}
+        for name, value in {**counts, "accumulation": accumulation}.items():
             if value is not None and value < 1:
                 raise RgzError(tr("{name} must be at least 1, got {value}", name=name, value=value))
         self.data = data
@@ -81,6 +84,7 @@ class Batches:
         capacity = batch_tokens or batch_size * max_length
         if longest_first[0] > capacity:
             raise _batch_too_small(capacity, int(longest_first[0]))
+        batch_size, capacity = batch_size * accumulation, capacity * accumulation
         packing = packing or batch_tokens is not None
         if packing and shuffle and not group_by_length:
             self._deal_to = _fewest_even_batches(longest_first, capacity)

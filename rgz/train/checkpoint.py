@@ -30,7 +30,7 @@ from rgz.train.rundir import CHECKPOINT_PREFIX, CONFIG, WEIGHTS, RunDirectory
 STATE = "state.json"
 OPTIMIZER = "optimizer.safetensors"
 BEST = "best.safetensors"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

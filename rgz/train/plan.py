@@ -31,7 +31,7 @@ _BATCHING = (
 class TrainingPlan:
     """Everything about a run that is known before it starts.
 
-    updates_per_epoch : the last one of an epoch may be made of fewer micro-batches (the tail is flushed).
+    batches : one an update; part_rows : of them, whole sequences that go through the model at a time.
     varied : the training texts where they are varied on the fly, else None; `train` are the originals.
     identity : what a checkpoint must agree with for resuming to mean anything.
     notices : sentences for the user, such as why there is no validation.
@@ -41,7 +41,7 @@ class TrainingPlan:
     val: TokenData | None
     batches: BatchesLike
     val_batches: BatchesLike | None
-    updates_per_epoch: int
+    part_rows: int
     max_steps: int
     eval_every: int
     schedule: Schedule
@@ -50,13 +50,19 @@ class TrainingPlan:
     varied: VariedTexts | None = None
 
     @property
+    def updates_per_epoch(self) -> int:
+        return len(self.batches)
+
+    @property
     def max_rows(self) -> int:
-        """Rows of the largest batch that any epoch or evaluation can bring."""
-        return max(batches.max_rows for batches in (self.batches, self.val_batches) if batches is not None)
+        """Rows of the largest part of a batch that any epoch or evaluation can bring."""
+        rows = min(self.batches.max_rows, self.part_rows)
+        return rows if self.val_batches is None else max(rows, self.val_batches.max_rows)
 
     @property
     def max_seqs(self) -> int:
-        return max(batches.max_seqs for batches in (self.batches, self.val_batches) if batches is not None)
+        seqs = min(self.batches.max_seqs, self.part_rows)
+        return seqs if self.val_batches is None else max(seqs, self.val_batches.max_seqs)
 
     @property
     def evaluation_steps(self) -> float:
@@ -123,14 +129,14 @@ def lay_out(
     """The plan of a run on text that is encoded and split; see TrainingPlan."""
     batches = _batches(tokens, args, shuffle=True) if varied is None else _varied(varied, tokens, tokenizer, args)
     val_batches = None if val_tokens is None else _batches(val_tokens, args, shuffle=False)
-    per_epoch = -(-len(batches) // args.gradient_accumulation_steps)
+    per_epoch = len(batches)
     max_steps = args.max_steps if args.max_steps > 0 else max(1, math.ceil(args.num_train_epochs * per_epoch))
     return TrainingPlan(
         train=tokens,
         val=val_tokens,
         batches=batches,
         val_batches=val_batches,
-        updates_per_epoch=per_epoch,
+        part_rows=args.batch_rows,
         max_steps=max_steps,
         eval_every=args.eval_steps or per_epoch,
         schedule=make_schedule(args, max_steps, per_epoch),
@@ -242,6 +248,7 @@ def _batches(data: TokenData, args: TrainingArguments, *, shuffle: bool) -> Batc
         seed=args.seed,
         shuffle=shuffle,
         batch_tokens=args.batch_tokens,
+        accumulation=args.gradient_accumulation_steps if shuffle else 1,
     )
 
 

@@ -38,7 +38,7 @@ class TrainerState:
     overflows : of them those skipped because float16 could not hold the gradients at the loss scale of that moment;
         the scale is halved then, and they are not among skipped_updates.
     loss_scale : None without one.
-    epoch_index, position : finished epochs, and micro-batches done in the epoch that has begun.
+    epoch_index, position : finished epochs, and batches done in the epoch that has begun.
     since_report, since_evaluation : training loss since then.
     n_reports : lines of metrics.jsonl that belong to this state; a resumed run cuts the file back to them.
     """
@@ -73,11 +73,11 @@ class TrainerState:
     def at_epoch_end(self) -> bool:
         return self.step > 0 and self.position == 0
 
-    def advance(self, n_batches: int, n_tokens: int) -> None:
-        """Count one update made of `n_batches` micro-batches."""
+    def advance(self, n_tokens: int) -> None:
+        """Count one update, of one batch."""
         self.step += 1
         self.num_input_tokens_seen += n_tokens
-        self.position += n_batches
+        self.position += 1
         if self.position >= self.batches_per_epoch:
             self.epoch_index, self.position = self.epoch_index + 1, 0
 

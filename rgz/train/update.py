@@ -1,4 +1,4 @@
-"""One optimizer update from its micro-batches, and what happens when it is not finite."""
+"""One optimizer update from the parts of a batch, and what happens when it is not finite."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rgz.train.best import all_finite
 from rgz.train.interfaces import LossScaled, StepLike
 from rgz.train.interrupt import InterruptRequest
 from rgz.train.plan import TrainingPlan
+from rgz.train.portions import portions
 from rgz.train.state import TrainerState
 
 MAX_SKIPPED_IN_A_ROW = 10
@@ -31,7 +32,7 @@ class UpdateDone:
 
     overflowed : it was skipped because the loss scale of float16 was too large.
 
-    epoch, batches : which, counted from 1; the first and the last of its batches.
+    epoch, batch : which, counted from 1.
     """
 
     loss: float
@@ -39,7 +40,7 @@ class UpdateDone:
     n_tokens: int
     n_sequences: int
     epoch: int
-    batches: tuple[int, int]
+    batch: int
     overflowed: bool = False
 
 
@@ -57,22 +58,17 @@ class Updater:
         self.last_loss = math.nan
 
     def run(self, state: TrainerState) -> UpdateDone:
-        """Accumulate the next micro-batches of the epoch (fewer at its end), then update.
+        """Accumulate the parts of the epoch's next batch (a smaller one at its end), then update.
 
-        Every target token of the update weighs the same, whichever micro-batch it came in. Where loss or
-        gradient is not finite, weights stay as they are and the update is counted as skipped.
+        Every target token of the update weighs the same, whichever part it came in. Where loss or gradient is not
+        finite, weights stay as they are and the update is counted as skipped.
         """
-        step, batches = self._step, self._plan.batches
-        first = state.position
-        last = min(first + self._args.gradient_accumulation_steps, len(batches))
-        loss_sum, n_targets, n_tokens, n_sequences = 0.0, 0, 0, 0
-        for index in range(first, last):
+        step, number = self._step, state.position
+        batch = self._plan.batches.batch(state.epoch_index, number)
+        loss_sum, n_targets, n_tokens = 0.0, batch.n_targets, len(batch.tokens)
+        for part in portions(batch, self._plan.part_rows):
             self._interrupt.check()  # weights are untouched so far: the state is that of the last update
-            batch = batches.batch(state.epoch_index, index)
-            loss_sum += step.accumulate(batch)
-            n_targets += batch.n_targets
-            n_tokens += len(batch.tokens)
-            n_sequences += batch.n_sequences
+            loss_sum += step.accumulate(part)
         learning_rate = self._args.learning_rate * self._plan.schedule(state.step)
         self.mid_update = True
         grad_norm = math.nan
@@ -83,12 +79,12 @@ class Updater:
         finite, epoch = math.isfinite(grad_norm), state.epoch_index + 1
         scaled = step if isinstance(step, LossScaled) else None
         overflowed = scaled is not None and math.isfinite(loss_sum) and scaled.overflowed
-        state.advance(last - first, n_tokens)
+        state.advance(n_tokens)
         state.count(loss_sum, n_targets, learning_rate, grad_norm if finite else None, overflowed)
         state.loss_scale = scaled.loss_scale if scaled is not None else None
         self.mid_update = False
         self.last_loss = loss_sum / n_targets
-        return UpdateDone(self.last_loss, finite, n_tokens, n_sequences, epoch, (first + 1, last), overflowed)
+        return UpdateDone(self.last_loss, finite, n_tokens, batch.n_sequences, epoch, number + 1, overflowed)
 
 
 def describe_skip(state: TrainerState, done: UpdateDone) -> str:
@@ -101,14 +97,13 @@ def describe_skip(state: TrainerState, done: UpdateDone) -> str:
             count=state.overflows,
             scale=state.loss_scale or 0.0,
         )
-    first, last = done.batches
     return tr(
-        "step {step}: {what} is not finite; the update was skipped ({count} so far): nothing learnt from batches "
-        "{batches} of epoch {epoch}, {tokens} tokens",
+        "step {step}: {what} is not finite; the update was skipped ({count} so far): nothing learnt from batch "
+        "{batch} of epoch {epoch}, {tokens} tokens",
         step=state.step,
         what=tr("the gradient") if math.isfinite(done.loss) else tr("the loss"),
         count=state.skipped_updates,
-        batches=first if first == last else f"{first}-{last}",
+        batch=done.batch,
         epoch=done.epoch,
         tokens=done.n_tokens,
     )

@@ -10,7 +10,9 @@ from train.fakes import InterruptAt
 
 import rgz
 from rgz.data import Batches, token_data
+from rgz.errors import RgzError
 from rgz.train import EarlyStopping
+from rgz.train.portions import portions
 
 VOCABULARY, LONGEST = 40, 24
 CLIP = 0.5
@@ -41,12 +43,30 @@ def train(*, callbacks=(), resume=None, documents=54, val=None, **arguments):
     return trainer.train(resume), model.weights.copy(), trainer
 
 
-def test_four_batches_of_four_make_the_update_of_one_of_sixteen():
-    """54 documents: 14 micro-batches, so that an epoch ends with an update of 2 micro-batches, or of 6 sequences."""
-    small, a, trainer = train(batch_size=4, gradient_accumulation_steps=4)
-    large, b, _ = train(batch_size=16)
-    assert (len(trainer.plan.batches), trainer.plan.updates_per_epoch) == (14, 4)
-    assert [report["step"] for report in small] == [report["step"] for report in large] == list(range(1, 13))
+KINDS = {
+    "shuffled": {},
+    "grouped by length": {"group_by_length": True},
+    "packed": {"packing": True},
+    "packed, grouped by length": {"packing": True, "group_by_length": True},
+    "by tokens": {"tokens": True},
+    "by tokens, grouped by length": {"tokens": True, "group_by_length": True},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_four_batches_of_four_make_the_update_of_one_of_sixteen(kind):
+    """54 documents: an epoch ends with an update of 6 sequences, or less text than the others have."""
+    settings = dict(KINDS[kind])
+    tokens = settings.pop("tokens", False)
+
+    def batches(n):
+        return {"batch_tokens" if tokens else "batch_size": n * (LONGEST if tokens else 1), **settings}
+
+    small, a, trainer = train(gradient_accumulation_steps=4, **batches(4))
+    large, b, whole = train(**batches(16))
+    assert trainer.plan.max_rows <= 4 * LONGEST < whole.plan.max_rows
+    epochs, steps = 3, [report["step"] for report in large]
+    assert [report["step"] for report in small] == steps and len(steps) >= epochs * 2
     for name in ("loss", "grad_norm"):
         assert [r[name] for r in small] == pytest.approx([r[name] for r in large], rel=1e-4)
     assert all(report["grad_norm"] > CLIP for report in large[:6]), "clipping has to have something to do"
@@ -78,6 +98,34 @@ def test_every_token_weighs_the_same_however_sequences_are_cut_into_micro_batche
 
 
 @settings(max_examples=60, deadline=None)
+@given(
+    st.fixed_dictionaries({"packing": st.booleans(), "group_by_length": st.booleans(), "seed": st.integers(0, 99)}),
+    st.one_of(st.none(), st.integers(10, 90)), st.integers(1, 5), st.integers(1, 5), st.integers(1, 60),
+    st.integers(0, 3),
+)  # fmt: skip
+def test_batches_of_any_kind_are_as_large_as_they_are_accumulated(kind, tokens, batch_size, times, n, epoch):
+    """And passing through in parts, which hold whole sequences and no more rows than one batch, loses no token."""
+    data = token_data(ragged(n, n))
+    several = Batches(data, batch_size, 10, batch_tokens=tokens, accumulation=times, **kind)
+    large = Batches(data, batch_size * times, 10, batch_tokens=tokens and tokens * times, **kind)
+    assert (len(several), several.max_rows) == (len(large), large.max_rows)
+    seen = 0
+    for batch, whole in zip(several.epoch(epoch), large.epoch(epoch), strict=True):
+        np.testing.assert_array_equal(batch.tokens, whole.tokens)
+        np.testing.assert_array_equal(batch.cu_seqlens, whole.cu_seqlens)
+        parts = list(portions(batch, tokens or batch_size * 10))
+        assert max(len(part.tokens) for part in parts) <= (tokens or batch_size * 10)
+        np.testing.assert_array_equal(np.concatenate([part.targets for part in parts]), whole.targets)
+        seen += len(batch.tokens)
+    assert seen == data.n_targets
+
+
+def test_accumulation_excuses_no_sequence_longer_than_a_batch():
+    with pytest.raises(RgzError, match="batch_tokens must be at least 20, the longest sequence of this text, got 12"):
+        Batches(token_data([list(range(21))] * 4), 4, 24, batch_tokens=12, accumulation=4)
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 60), st.integers(0, 2**32), st.integers(0, 3))
 def test_shuffled_micro_batches_are_the_large_batch_in_pieces(batch_size, times, n, seed, epoch):
     data = token_data(ragged(n, seed))
@@ -90,7 +138,11 @@ def test_shuffled_micro_batches_are_the_large_batch_in_pieces(batch_size, times,
         np.testing.assert_array_equal(np.concatenate([part.targets for part in parts]), whole.targets)
 
 
-@pytest.mark.parametrize("batch", [{"batch_size": 4}, {"batch_tokens": 60}], ids=str)
+@pytest.mark.parametrize(
+    "batch",
+    [{"batch_size": 4}, {"batch_size": 2, "packing": True}, {"batch_tokens": 60, "group_by_length": True}],
+    ids=str,
+)
 def test_an_accumulating_run_stopped_at_every_step_ends_with_the_same_bytes(tmp_path, batch):
     def run(folder, **more):
         val = token_data(ragged(9, seed=5))

@@ -32,7 +32,7 @@ def test_a_non_finite_loss_skips_the_update_and_is_said_and_counted(make_trainer
     assert history[3]["grad_norm"] is None and trainer.state.skipped_updates == 1
     assert trainer.step.n_updates == 7
     skipped = (
-        "step 4: the loss is not finite; the update was skipped (1 so far): nothing learnt from batches 4 of epoch 1,"
+        "step 4: the loss is not finite; the update was skipped (1 so far): nothing learnt from batch 4 of epoch 1,"
     )
     assert skipped in trainer.output()
     lines = (trainer.run.path / "metrics.jsonl").read_text()

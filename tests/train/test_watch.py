@@ -130,14 +130,16 @@ def test_what_was_watched_survives_an_interruption(make_trainer, tmp_path):
 
 def test_a_gradient_that_is_not_finite_is_told_from_a_loss_that_is_not(make_trainer):
     class NaN(FakeStep):
+        updates_tried = 0
+
         def update(self, learning_rate, n_targets):
-            if self.calls == 11:
+            if self.updates_tried == 3:  # the first of the second epoch
                 self.gradient[0, 0] = float("nan")
+            self.updates_tried += 1
             return super().update(learning_rate, n_targets)
 
     trainer = make_trainer(step_factory=NaN, gradient_accumulation_steps=3, num_train_epochs=3)
     trainer.train()
-    skipped = "the gradient is not finite; the update was skipped (1 so far): nothing learnt from batches "
+    skipped = "the gradient is not finite; the update was skipped (1 so far): nothing learnt from batch 1 of epoch 2, "
     [line] = [line for line in trainer.output().splitlines() if skipped in line]
-    # Eight batches an epoch, three an update and two at its end: the eleventh ends the second epoch's first update.
-    assert line.startswith("step 4: ") and line.endswith("tokens") and "batches 1-3 of epoch 2, " in line
+    assert line.startswith("step 4: ") and line.endswith("tokens")
