@@ -221,6 +221,8 @@ def test_a_file_larger_than_the_memory_is_learnt_from_and_encoded(tmp_path, endi
     assert path.stat().st_size > 1.7 * room
     environment = {**os.environ, "PYTHONPATH": str(Path(rgz.__file__).parents[1]), "OPENBLAS_NUM_THREADS": "1"}
     environment |= {"XDG_CACHE_HOME": str(tmp_path), "RGZ_LANG": "en"}
+    build = "import rgz; rgz.WordTokenizer.train(['太阳'])"  # jieba's dictionary, which takes more than there is room
+    subprocess.run([sys.executable, "-c", build], env=environment, check=True, timeout=100)
     done = subprocess.run(
         [sys.executable, "-c", STREAM, path, str(room)], env=environment, capture_output=True, text=True, timeout=100
     )
