@@ -49,45 +49,43 @@ def squared_norm(double[::1] scratch, const float[::1] x, int n_threads):
     return total
 
 
+cdef void *need_update(str kernel, Py_ssize_t n, object copy, Py_ssize_t n_decayed, Py_ssize_t grad, Py_ssize_t m,
+                       Py_ssize_t v, int n_threads, int *storage) except? NULL:
+    """Check the lengths of flat vectors; the copy's memory, NULL for None, and its storage."""
+    cdef Reals found
+    need_at_least(kernel, "n_threads", n_threads, 1)
+    if not 0 <= n_decayed <= n:
+        raise ValueError(f"{kernel}: n_decayed must be in [0, {n}], got {n_decayed}")
+    need(kernel, "length of grad", grad, n)
+    need(kernel, "length of m", m, n)
+    need(kernel, "length of v", v, n)
+    storage[0] = RGZ_F32
+    if copy is None:
+        return NULL
+    found = show(kernel, "copy", copy, 1, ANY, True)
+    need(kernel, "length of copy", found.shape[0], n_decayed)
+    storage[0] = found.storage
+    return found.data
+
+
 def adamw(float[::1] weight, copy, float[::1] grad, float[::1] m, float[::1] v, Py_ssize_t n_decayed, float lr,
           float beta1, float beta2, float eps, float weight_decay, float correction1, float correction2,
           float grad_scale, int n_threads):
-    cdef Py_ssize_t n = weight.shape[0]
-    cdef int storage = RGZ_F32
-    cdef void *copy_ = NULL
-    cdef Reals shown
-    need_at_least("adamw", "n_threads", n_threads, 1)
-    if copy is not None:
-        shown = show("adamw", "copy", copy, 1, ANY, True)
-        need("adamw", "length of copy", shown.shape[0], n_decayed)
-        storage, copy_ = shown.storage, shown.data
-    need("adamw", "length of grad", grad.shape[0], n)
-    need("adamw", "length of m", m.shape[0], n)
-    need("adamw", "length of v", v.shape[0], n)
-    if not 0 <= n_decayed <= n:
-        raise ValueError(f"adamw: n_decayed must be in [0, {n}], got {n_decayed}")
+    cdef int storage
+    cdef void *copy_ = need_update("adamw", weight.shape[0], copy, n_decayed, grad.shape[0], m.shape[0], v.shape[0],
+                                   n_threads, &storage)
     with nogil:
-        rgz_active(storage).adamw(&weight[0], copy_, &grad[0], &m[0], &v[0], n, n_decayed, lr, beta1, beta2, eps,
-                                  weight_decay, correction1, correction2, grad_scale, n_threads)
+        rgz_active(storage).adamw(&weight[0], copy_, &grad[0], &m[0], &v[0], weight.shape[0], n_decayed, lr, beta1,
+                                  beta2, eps, weight_decay, correction1, correction2, grad_scale, n_threads)
 
 
 def adamw_bf16(float[::1] weight, copy, float[::1] grad, uint16_t[::1] m, uint16_t[::1] v, Py_ssize_t n_decayed,
                float lr, float beta1, float beta2, float eps, float weight_decay, float correction1, float correction2,
                float grad_scale, uint64_t seed, uint64_t stream, int n_threads):
-    cdef Py_ssize_t n = weight.shape[0]
-    cdef int storage = RGZ_F32
-    cdef void *copy_ = NULL
-    cdef Reals shown
-    need_at_least("adamw_bf16", "n_threads", n_threads, 1)
-    if not 0 <= n_decayed <= n:
-        raise ValueError(f"adamw_bf16: n_decayed must be in [0, {n}], got {n_decayed}")
-    if copy is not None:
-        shown = show("adamw_bf16", "copy", copy, 1, ANY, True)
-        need("adamw_bf16", "length of copy", shown.shape[0], n_decayed)
-        storage, copy_ = shown.storage, shown.data
-    need("adamw_bf16", "length of grad", grad.shape[0], n)
-    need("adamw_bf16", "length of m", m.shape[0], n)
-    need("adamw_bf16", "length of v", v.shape[0], n)
+    cdef int storage
+    cdef void *copy_ = need_update("adamw_bf16", weight.shape[0], copy, n_decayed, grad.shape[0], m.shape[0],
+                                   v.shape[0], n_threads, &storage)
     with nogil:
-        rgz_active(storage).adamw_bf16(&weight[0], copy_, &grad[0], &m[0], &v[0], n, n_decayed, lr, beta1, beta2, eps,
-                                       weight_decay, correction1, correction2, grad_scale, seed, stream, n_threads)
+        rgz_active(storage).adamw_bf16(&weight[0], copy_, &grad[0], &m[0], &v[0], weight.shape[0], n_decayed, lr,
+                                       beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale, seed,
+                                       stream, n_threads)

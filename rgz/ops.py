@@ -6,7 +6,7 @@ copy. Results are new arrays. n_threads None: see rgz.threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,12 +17,6 @@ from rgz.memory import Floats, Ints, Reals, cast, widen
 from rgz.messages import tr
 from rgz.strict import is_count, is_finite, need_that, unknown_name
 from rgz.threads import resolve_threads, single_threaded_blas
-
-_ACTIVATIONS = {
-    "relu": (_kernels.relu_forward, _kernels.relu_backward),
-    "gelu": (_kernels.gelu_forward, _kernels.gelu_backward),
-    "gelu_tanh": (_kernels.gelu_tanh_forward, _kernels.gelu_tanh_backward),
-}
 
 
 def matmul(a: Floats, b: Floats, n_threads: int | None = None) -> Floats:
@@ -144,23 +138,24 @@ def rms_norm(x: Floats, weight: Floats, eps: float = 1e-5, n_threads: int | None
     return y
 
 
-def _activation(kind: str, x: Floats, n_threads: int | None) -> Floats:
+def _activation(forward: Callable[[Floats, Floats, int], None], x: Floats, n_threads: int | None) -> Floats:
     need_float32(x=(x, 2))
     y = np.empty_like(x)
-    _ACTIVATIONS[kind][0](y, x, resolve_threads(n_threads))
+    forward(y, x, resolve_threads(n_threads))
     return y
 
 
 def relu(x: Floats, n_threads: int | None = None) -> Floats:
     """max(x, 0) of x (N, C)."""
-    return _activation("relu", x, n_threads)
+    return _activation(_kernels.relu_forward, x, n_threads)
 
 
 def gelu(x: Floats, approximate: str = "none", n_threads: int | None = None) -> Floats:
     """x Phi(x) of x (N, C); approximate="tanh" is GPT-2's. Hendrycks, Gimpel 2016, arXiv:1606.08415."""
     if approximate not in ("none", "tanh"):
         raise RgzError(tr("approximate must be 'none' or 'tanh', got '{value}'", value=approximate))
-    return _activation("gelu_tanh" if approximate == "tanh" else "gelu", x, n_threads)
+    forward = _kernels.gelu_tanh_forward if approximate == "tanh" else _kernels.gelu_forward
+    return _activation(forward, x, n_threads)
 
 
 def swiglu(x: Floats, n_threads: int | None = None) -> Floats:
