@@ -124,7 +124,7 @@ def run(limit, *, folder=None, resume=None, callbacks=(), **arguments):
     shape = {"hidden_size": 128, "num_hidden_layers": 8, "num_attention_heads": 4, "max_position_embeddings": 256}
     model = rgz.Model(rgz.ModelConfig(vocab_size=300, **shape), seed=3)
     args = rgz.TrainingArguments(
-        output_dir=folder and str(folder), batch_size=8, max_length=128, max_steps=6, learning_rate=1e-3,
+        output_dir=folder and str(folder), batch_size=8, max_length=128, max_steps=6, learning_rate=1e-4,
         logging_steps=1, report_to="jsonl" if folder else (), validation_split=0.0, load_best_model_at_end=False,
         n_threads=1, save_seconds=None, samples=False, max_memory=limit and megabytes_above_now(limit), **arguments,
     )  # fmt: skip
@@ -140,8 +140,10 @@ def test_an_update_sees_the_same_tokens_with_and_without_a_limit(batch):
     assert bound.step.planned_bytes["activations"] < 0.7 * free.step.planned_bytes["activations"]
     for name in ("num_input_tokens_seen", "epoch", "learning_rate"):
         assert [r[name] for r in again] == [r[name] for r in history]
-    for name in ("loss", "grad_norm"):  # sums of float32 in another order
-        assert [r[name] for r in again] == pytest.approx([r[name] for r in history], rel=1e-3)
+    # Sums of float32 in another order; Adam makes more of that where a gradient is little else.
+    for name, first, later in (("loss", 1e-6, 1e-4), ("grad_norm", 1e-5, 1e-3)):
+        assert again[0][name] == pytest.approx(history[0][name], rel=first)
+        assert [r[name] for r in again] == pytest.approx([r[name] for r in history], rel=later)
     assert len(bound.plan.batches) == len(free.plan.batches)
 
 
