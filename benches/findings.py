@@ -75,8 +75,8 @@ FINDINGS: dict[str, Finding] = {
         for dtype in ("bfloat16", "float16", "bfloat16 moments")
     },
     "epoch": Finding(
-        "RustGPT-Chinese's corpus, an epoch; PyTorch with like lengths together",
-        "RustGPT-Chinese 语料一轮；PyTorch 把长度相近的放在一批", "s", TIME,
+        "RustGPT-Chinese's corpus, an epoch in batches of 16; PyTorch with like lengths together",
+        "RustGPT-Chinese 语料一轮，每批 16 条；PyTorch 把长度相近的放在一批", "s", TIME,
     ),
     "epoch padded": Finding(
         "the same epoch; PyTorch in the corpus's order, padded", "同上；PyTorch 按原顺序填充成批", "s", TIME
@@ -125,7 +125,9 @@ FINDINGS: dict[str, Finding] = {
     "bpe training": Finding(
         "byte-level BPE: 8,000 merges learnt from 9.3 MB", "字节级 BPE：从 9.3 MB 学 8,000 个合并", "s", TIME
     ),
-    "bpe encoding": Finding("byte-level BPE: 9.3 MB to ids", "字节级 BPE：9.3 MB 转 id", "MB/s"),
+    "bpe encoding": Finding(
+        "byte-level BPE: 9.3 MB to ids, a line a document", "字节级 BPE：9.3 MB 转 id，每行一篇", "MB/s"
+    ),
     "threads": Finding("update S on all threads against one", "更新 S：全部线程对一个线程", "x", FACTOR),
     "import": Finding("import", "导入", "ms", TIME),
     "import ready": Finding("import, with all that training needs", "导入训练所需的一切", "ms", TIME),
@@ -134,7 +136,13 @@ FINDINGS: dict[str, Finding] = {
     "installed whole": Finding("installed, with all it depends on", "安装后大小，含全部依赖", "MB", SIZE),
 }  # fmt: skip
 
-
+SUMMARY = (  # what README shows
+    *(f"{what} {shape}" for what in ("step", "memory") for shape in _STEP),
+    *(f"{what} {shape} bfloat16" for what in ("step", "memory") for shape in _STEP),
+    "epoch", "epoch padded", *(f"attention {shape}" for shape in ATTENTION),
+    "greedy", "sampled", "greedy large bfloat16", "words", "words hmm", "word ends threads", "ids", "ids threads",
+    "bpe training", "bpe encoding", "import ready", "wheel", "installed whole",
+)  # fmt: skip
 MORE_THREADS = (4, 8, 16)  # that amdahl() is asked about
 
 

@@ -1,10 +1,10 @@
 """The results of a run of the benchmarks as the README's table, and as a chart.
 
 pytest benches --benchmark-json=RESULT.json
-python -m benches.report RESULT.json... [--zh] [-o chart.png]
+python -m benches.report RESULT.json... [--all] [--zh] [-o chart.png]
 
-The table goes to stdout. Values are medians; ratios are within a run: of several results the last that has a finding
-gives the whole row. A chart needs matplotlib.
+The table goes to stdout: README's rows, or all. Values are medians; ratios are within a run: of several results the
+last that has a finding gives the whole row. A chart needs matplotlib.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 if __package__:
-    from benches.findings import FACTOR, FINDINGS, MORE_THREADS, RATE, SIZE, Finding, amdahl
+    from benches.findings import FACTOR, FINDINGS, MORE_THREADS, RATE, SIZE, SUMMARY, Finding, amdahl
 else:  # beside the benchmarks, which are no package
-    from findings import FACTOR, FINDINGS, MORE_THREADS, RATE, SIZE, Finding, amdahl
+    from findings import FACTOR, FINDINGS, MORE_THREADS, RATE, SIZE, SUMMARY, Finding, amdahl
 
 COLUMNS = ("rgz", "torch", "torch.compile")
 CHINESE_FONTS = ("CJK", "Hei", "Song", "PingFang")  # parts of their names
@@ -41,10 +41,14 @@ CHINESE = {
 
 
 class Report:
-    """found : entries of findings.record() by finding and rival, of several variants the best."""
+    """shown : the findings to tell of, in this order. found : entries of findings.record() by finding and rival, of
+    several variants the best."""
 
-    def __init__(self, results: list[dict[str, Any]], chinese: bool = False) -> None:
+    def __init__(
+        self, results: list[dict[str, Any]], chinese: bool = False, shown: Sequence[str] = tuple(FINDINGS)
+    ) -> None:
         self.chinese = chinese
+        self.shown = shown
         self.machine: dict[str, Any] = {}
         self.found: dict[str, dict[str, dict[str, Any]]] = {}
         for result in results:
@@ -106,10 +110,10 @@ class Report:
         )  # fmt: skip
 
     def rows(self) -> list[list[str]]:
-        """In the order of FINDINGS: title, rgz, PyTorch eager, PyTorch compiled, comparison."""
+        """In the order of `shown`: title, rgz, PyTorch eager, PyTorch compiled, comparison."""
         return [
             [self.title(name), *(self.value(self.found[name].get(rival)) for rival in COLUMNS), self.comparison(name)]
-            for name in FINDINGS
+            for name in self.shown
             if name in self.found
         ]
 
@@ -123,7 +127,7 @@ class Report:
     def advantages(self) -> list[tuple[str, float]]:
         """Title and how many times better than the better PyTorch, of all findings that both have."""
         bars = []
-        for name in FINDINGS:
+        for name in self.shown:
             rivals = self.found.get(name, {})
             torch = [rivals[column] for column in COLUMNS[1:] if column in rivals]
             if torch and "rgz" in rivals and FINDINGS[name].kind != FACTOR:
@@ -207,9 +211,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benches.report", description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, nargs="+", help="what pytest benches --benchmark-json=RESULT.json wrote")
     parser.add_argument("-o", "--output", type=Path, help="draw a chart into this .png or .svg (needs matplotlib)")
+    parser.add_argument("--all", action="store_true", help="all that was found, not README's rows only")
     parser.add_argument("--zh", action="store_true", help="in Chinese")
     arguments = parser.parse_args()
-    report = Report([read(path, parser) for path in arguments.results], arguments.zh)
+    shown = FINDINGS if arguments.all else SUMMARY
+    report = Report([read(path, parser) for path in arguments.results], arguments.zh, [*shown])
+    if not report.rows():
+        parser.error("the results hold none of README's rows; --all prints what they have")
     print(report.markdown())
     if arguments.output:
         if not report.advantages():

@@ -28,7 +28,7 @@ def texts(folder, name):
         config = rgz.ModelConfig.preset(name, vocab_size=tokenizer.vocab_size, dropout=0.0)
     else:
         text = (folder / "china_laws.txt").read_bytes()[:LAWS_BYTES].decode("utf-8", "ignore")
-        data = rgz.Dataset([piece for piece in text.splitlines() if piece.strip()])
+        data = rgz.data.Dataset([piece for piece in text.splitlines() if piece.strip()])
         tokenizer = rgz.BPETokenizer.train(data.texts(), vocab_size=4000)
         config = rgz.ModelConfig(
             vocab_size=tokenizer.vocab_size, hidden_size=192, num_hidden_layers=4, num_attention_heads=6,

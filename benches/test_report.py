@@ -1,12 +1,13 @@
 """The report of a small result: numbers with units, ratios to the best rival, shares, both languages, bad input."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from findings import FINDINGS, amdahl, serial_share
+from findings import FINDINGS, SUMMARY, amdahl, serial_share
 from report import CHINESE, Report
 
 ROOT = Path(__file__).parents[1]
@@ -83,17 +84,27 @@ def test_chinese_titles_and_units(result):
         assert english.count("{") == chinese.count("{")
 
 
+@pytest.mark.parametrize(("readme", "chinese"), [("README.md", False), ("README.zh.md", True)])
+def test_readme_has_the_rows_that_the_command_prints(readme, chinese):
+    rows = [line.split(" | ") for line in (ROOT / readme).read_text(encoding="utf-8").splitlines()]
+    titles = [row[0].removeprefix("| ") for row in rows]
+    report = Report([], chinese=chinese)
+    start = titles.index(report.say("what")) + 2
+    assert titles[start : start + len(SUMMARY)] == [report.title(name) for name in SUMMARY]
+
+
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "benches.report", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "benches.report", *map(str, arguments)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 def test_the_command_prints_one_table_and_draws_a_chart(result, tmp_path):
     (tmp_path / "result.json").write_text(json.dumps(result))
     done = run(tmp_path / "result.json")
     lines = done.stdout.splitlines()
-    assert done.returncode == 0 and len(lines) == 2 + len(Report([result]).found)
+    assert done.returncode == 0 and len(lines) == 2 + len(Report([result], shown=SUMMARY).rows())
+    assert len(run(tmp_path / "result.json", "--all").stdout.splitlines()) == 2 + len(Report([result]).found)
     assert {line.count("|") for line in lines} == {6}
     pytest.importorskip("matplotlib", reason="the chart needs it: pip install matplotlib")
     assert run(tmp_path / "result.json", "-o", tmp_path / "chart.png").returncode == 0

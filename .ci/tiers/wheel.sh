@@ -20,5 +20,5 @@ cd "$AWAY"
 python -P -c "import rgz, sys; sys.exit(not rgz.__file__.startswith(sys.prefix) and rgz.__file__)"
 rgz info
 time rgz demo -o "$SCRATCH/demo"
-pytest -q benches/test_report.py
+pytest -q benches/test_report.py benches/test_guide.py
 pytest -q

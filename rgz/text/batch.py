@@ -98,6 +98,7 @@ def groups(texts: Iterable[str]) -> Iterator[list[str]]:
     while several := list(islice(texts, take)):
         if set(map(type, several)) != {str}:
             refuse_no_texts(several)
+            several = [str.__str__(text) for text in several]  # such as NumPy's: the kernels take Python's own
         together = sum(map(len, several)) + _A_TEXT * len(several)
         for group in [several] if size + together <= _GROUP else [[text] for text in several]:
             length = sum(map(len, group))

@@ -24,6 +24,7 @@ from rgz.text.byte_level import (
     AddedToken,
     check_given,
     check_pattern,
+    check_post_processor,
     end_to_end,
     offsets_of,
     one_id,
@@ -85,6 +86,7 @@ class BPETokenizer(Tokenizer):
         if normalizer not in NORMALIZERS:
             raise unknown_name("normalizer", str(normalizer), ("NFC",))
         check_given(vocab, merges, added_tokens)
+        check_post_processor(post_processor)
         self.vocab, self.merges, self.added_tokens = dict(vocab), list(merges), tuple(added_tokens)
         self.pattern, self.normalizer, self.post_processor = pattern, normalizer, post_processor
         self._bytes = self._spellings()
@@ -95,9 +97,10 @@ class BPETokenizer(Tokenizer):
         if eos is None:
             raise RgzError(tr("there must be an end-of-text token, one of {names}", names=" ".join(_ROLES["eos"])))
         self.pad_id, self.bos_id, self.eos_id, self.sep_id = (roles.get(r, eos) for r in ("pad", "bos", "eos", "sep"))
-        self._cut_first = _any_of(t.content for t in self.added_tokens if not t.special and not t.normalized)
-        self._cut_normalized = _any_of(t.content for t in self.added_tokens if not t.special and t.normalized)
-        self._added_ids = {token.content: token.id for token in self.added_tokens}
+        found = [token for token in self.added_tokens if not token.special]
+        self._first_ids = {token.content: token.id for token in found if not token.normalized}
+        self._normalized_ids = {self._normal(token.content): token.id for token in found if token.normalized}
+        self._cut_first, self._cut_normalized = _any_of(self._first_ids), _any_of(self._normalized_ids)
         byte_ids = np.array([self.vocab[bytes([value])] for value in range(256)], np.int32)
         merge_table = self._merge_table()
         self._refuse_made_tokens(np.concatenate([byte_ids, merge_table.reshape(-1)]))
@@ -112,7 +115,9 @@ class BPETokenizer(Tokenizer):
                 raise one_id(token)
             if (other := self.vocab.get(content, token.id)) != token.id and spells_itself(content):
                 raise two_ids(token, other)
-        if len({token.content for token in self.added_tokens}) != len(self.added_tokens):
+        contents = [token.content for token in self.added_tokens]
+        normalized = [self._normal(token.content) for token in self.added_tokens if token.normalized]
+        if any(len({*names}) != len(names) for names in (contents, normalized)):
             raise RgzError(tr("an added token stands in it twice"))
         count = len(spellings)
         if len(set(self.vocab.values())) != len(self.vocab) or not all(0 <= i < count for i in spellings):
@@ -198,7 +203,8 @@ class BPETokenizer(Tokenizer):
     def pieces(self, text: str) -> list[str]:
         """Return the pieces across which nothing merges, tokens that are cut out of the text among them."""
         refuse_no_texts([text])
-        return [piece for part, token in self._parts(text) for piece in ([part] if token else self._cut(part))]
+        parts = self._parts(text)
+        return [piece for part, token in parts for piece in (self._cut(part) if token is None else [part])]
 
     def _cut(self, text: str) -> Iterator[str]:
         data, start = text.encode("utf-8", "surrogatepass"), 0
@@ -206,18 +212,20 @@ class BPETokenizer(Tokenizer):
             yield data[start:end].decode("utf-8", "surrogatepass")
             start = end
 
-    def _parts(self, text: str) -> Iterator[tuple[str, bool]]:
-        """Yield what is to be merged (False), normalized, and the tokens that are cut out of it (True)."""
+    def _normal(self, text: str) -> str:
+        return unicodedata.normalize("NFC", text) if self.normalizer == "NFC" else text
+
+    def _parts(self, text: str) -> Iterator[tuple[str, int | None]]:
+        """Yield what is to be merged, normalized, with None, and the tokens that are cut out of it with their ids."""
         for number, part in enumerate(self._cut_first.split(text) if self._cut_first else [text]):
             if number % 2:
-                yield part, True
+                yield part, self._first_ids[part]
                 continue
-            if self.normalizer == "NFC":
-                part = unicodedata.normalize("NFC", part)
+            part = self._normal(part)
             inner = self._cut_normalized.split(part) if self._cut_normalized else [part]
             for n, piece in enumerate(inner):
                 if piece:
-                    yield piece, n % 2 == 1
+                    yield piece, self._normalized_ids[piece] if n % 2 else None
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text, never special ones. `decode` is the exact inverse, but for a normalizer."""
@@ -251,12 +259,9 @@ class BPETokenizer(Tokenizer):
         if not (self.normalizer or self._cut_first or self._cut_normalized):
             return self._encode_plain(texts, n_threads)
         parts = [list(self._parts(text)) for text in texts]
-        ids, offsets = self._encode_plain([part for text in parts for part, token in text if not token], n_threads)
+        ids, offsets = self._encode_plain([part for text in parts for part, token in text if token is None], n_threads)
         plain = iter(np.split(ids, offsets[1:-1]))
-        found = [
-            [np.array([self._added_ids[part]], np.int32) if token else next(plain) for part, token in text]
-            for text in parts
-        ]
+        found = [[next(plain) if token is None else np.array([token], np.int32) for _, token in text] for text in parts]
         counts = [sum(map(len, text)) for text in found]
         return np.concatenate([ids[:0], *chain.from_iterable(found)]), offsets_of(counts)
 

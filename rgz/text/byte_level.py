@@ -16,6 +16,7 @@ from rgz.text.tokenizer import SPECIAL_TOKENS
 
 PATTERNS = ("gpt2", "qwen2")  # in the order of the enum in csrc/text/pretokenize.h
 NORMALIZERS = (None, "NFC")
+_POST_PROCESSORS = ("BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing")
 # Visible bytes stand for themselves in a tokenizer.json, the others for the characters from U+0100 on.
 _VISIBLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _HIDDEN = sorted(set(range(256)) - set(_VISIBLE))
@@ -73,12 +74,20 @@ def check_pattern(pattern: str) -> None:
 
 def check_given(vocab: object, merges: object, added_tokens: object) -> None:
     """Refuse what is not made of bytes, ids and added tokens."""
-    if not isinstance(vocab, Mapping) or not all(isinstance(k, bytes) and isinstance(i, int) for k, i in vocab.items()):
+    if not isinstance(vocab, Mapping) or not all(
+        isinstance(token, bytes) and token and isinstance(number, int) for token, number in vocab.items()
+    ):
         raise must_be("vocab", "{bytes: id}", vocab)
     if not isinstance(merges, Sequence) or not all(map(_is_pair, merges)):
         raise must_be("merges", "[(bytes, bytes)]", merges)
     if not isinstance(added_tokens, Sequence) or not all(isinstance(token, AddedToken) for token in added_tokens):
         raise must_be("added_tokens", "[AddedToken]", added_tokens)
+
+
+def check_post_processor(value: object) -> None:
+    """Refuse what Hugging Face's tokenizers could not read again: rgz hands it on as it is."""
+    if value is not None and not (isinstance(value, Mapping) and value.get("type") in _POST_PROCESSORS):
+        raise must_be("post_processor", " / ".join(("None", *(f'{{"type": "{t}"}}' for t in _POST_PROCESSORS))), value)
 
 
 def _is_pair(merge: object) -> bool:

@@ -22,6 +22,13 @@ class CharTokenizer(Tokenizer):
 
     type: ClassVar[str] = "char"
 
+    def __init__(self, characters: str = "") -> None:
+        super().__init__(characters)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        return cls(data["characters"])
+
     @classmethod
     def train(
         cls,

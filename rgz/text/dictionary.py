@@ -110,6 +110,8 @@ def _kept(path: Path, key: bytes) -> _kernels.TextDictionary | None:
     Its checksum needs every byte at once, so mapping would save nothing, and whoever shortened a mapped file would
     kill every process that cuts with it.
     """
+    if not path.is_file():  # reading a pipe would wait for ever
+        return None
     try:
         dictionary = _kernels.TextDictionary(np.fromfile(path, np.uint8))
     except (OSError, ValueError):

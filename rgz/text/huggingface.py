@@ -86,9 +86,6 @@ def from_huggingface(data: Mapping[str, Any]) -> dict[str, Any]:
     decoder = data.get("decoder")
     if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
         raise _must_be("decoder", ("ByteLevel",), decoder)
-    post_processor = data.get("post_processor")
-    if not isinstance(post_processor, dict | None):
-        raise _must_be("post_processor", (None,), post_processor)
     added_tokens = [_added_token(entry) for entry in _need(data, "added_tokens", list)]
     return {
         "vocab": _vocab(_need(model, "vocab", dict), added_tokens),
@@ -96,7 +93,7 @@ def from_huggingface(data: Mapping[str, Any]) -> dict[str, Any]:
         "added_tokens": added_tokens,
         "pattern": _pattern(data.get("pre_tokenizer")),
         "normalizer": _normalizer(data.get("normalizer")),
-        "post_processor": post_processor,
+        "post_processor": data.get("post_processor"),
     }
 
 

@@ -10,7 +10,6 @@ from rgz.files import read_json
 from rgz.messages import tr
 from rgz.text.bpe import BPETokenizer
 from rgz.text.char import ByteTokenizer, CharTokenizer
-from rgz.text.stream import LONE_SURROGATE
 from rgz.text.tokenizer import (
     FILE_NAME,
     FORMAT,
@@ -18,6 +17,7 @@ from rgz.text.tokenizer import (
     SPECIAL_TOKENS,
     Tokenizer,
     has_character_entry,
+    has_word_entry,
 )
 from rgz.text.user_words import checked_entry
 from rgz.text.word import WordTokenizer
@@ -74,7 +74,7 @@ def _what_is_wrong(data: object) -> str | None:
     characters, words = data.get("characters"), data.get("words")
     if not isinstance(characters, str) or not all(map(has_character_entry, characters)):
         return tr('"characters" must be one text of non-ASCII characters')
-    if not isinstance(words, list) or not all(map(_is_word, words)):
+    if not isinstance(words, list) or not all(isinstance(word, str) and has_word_entry(word) for word in words):
         return tr('"words" must be a list of texts of 2 to {longest} characters', longest=LONGEST_WORD)
     user_words = data.get("user_words", [])
     if not isinstance(user_words, list) or not all(map(_is_user_word, user_words)) or (kind != "word" and user_words):
@@ -92,7 +92,3 @@ def _is_user_word(value: object) -> bool:
         return isinstance(value, list) and len(value) == 2 and bool(checked_entry(*value))
     except RgzError:
         return False
-
-
-def _is_word(value: object) -> bool:
-    return isinstance(value, str) and 2 <= len(value) <= LONGEST_WORD and not LONE_SURROGATE.search(value)

@@ -50,7 +50,7 @@ class Segmenter:
             return _kernels.text_segment(text, self.dictionary, hmm)
         except TypeError:
             refuse_no_texts([text])
-            raise
+            return _kernels.text_segment(str.__str__(text), self.dictionary, hmm)  # one of a subclass, like NumPy's
 
     def segment_batch(self, texts: Iterable[str], hmm: bool = False, n_threads: int | None = None) -> list[list[str]]:
         """Return the words of each text. The threads cut; the texts of the words are made by one of them."""

@@ -58,6 +58,10 @@ class Tokenizer:
         self.characters = characters
         self.words = tuple(words)
         refuse_no_texts(self.words)
+        if not all(map(has_character_entry, characters)):
+            raise RgzError(tr('"characters" must be one text of non-ASCII characters'))
+        if not all(map(has_word_entry, self.words)):
+            raise RgzError(tr('"words" must be a list of texts of 2 to {longest} characters', longest=LONGEST_WORD))
         pieces = (*characters, *self.words)
         self._bytes = [name.encode() for name in SPECIAL_TOKENS] + [bytes([value]) for value in range(256)]
         self._bytes += [piece.encode("utf-8", "surrogatepass") for piece in pieces]
@@ -249,6 +253,11 @@ def covering(counts: Mapping[str, int], share: float) -> dict[str, int]:
 def has_character_entry(character: str) -> bool:
     """Tell whether a character may have an entry: ASCII has its bytes, no file can hold a lone surrogate."""
     return not character.isascii() and not LONE_SURROGATE.match(character)
+
+
+def has_word_entry(word: str) -> bool:
+    """Tell whether a text of several characters may have an entry."""
+    return 2 <= len(word) <= LONGEST_WORD and not LONE_SURROGATE.search(word)
 
 
 def check_choice(min_frequency: int, character_coverage: float = 1.0) -> None:

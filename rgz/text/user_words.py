@@ -44,7 +44,7 @@ def read_user_dictionary(path: str | os.PathLike[str]) -> list[Entry]:
                 "{path}: words that can never be found, since text is cut at their signs: {count}; the first is {word}",
                 path=path,
                 count=len(lost),
-                word=lost[0],
+                word=repr(lost[0]),
             )
         )
     return entries

@@ -49,8 +49,11 @@ def test_wrong_files_and_other_vocabularies_are_refused_in_a_line(rgz, files, co
 def test_words_that_can_never_be_found_are_a_notice(rgz, files, monkeypatch):
     (files / "odd.txt").write_text("卡尔·马克思 5 nr\n真好 300\n", encoding="utf-8")
     for language, told in (
-        ("en", "odd.txt: words that can never be found, since text is cut at their signs: 1; the first is 卡尔·马克思"),
-        ("zh", "odd.txt：有 1 个词永远切不出来，因为文本会在其中的符号处断开；第一个是 卡尔·马克思"),
+        (
+            "en",
+            "odd.txt: words that can never be found, since text is cut at their signs: 1; the first is '卡尔·马克思'",
+        ),
+        ("zh", "odd.txt：有 1 个词永远切不出来，因为文本会在其中的符号处断开；第一个是 '卡尔·马克思'"),
     ):
         monkeypatch.setenv("RGZ_LANG", language)
         result = rgz("tokenize", files / "a.txt", "--user-dict", files / "odd.txt")

@@ -62,6 +62,13 @@ def test_a_text_is_one(tokenizer, value):
             call(value)
 
 
+def test_a_text_may_be_of_a_kind_made_from_str(tokenizer):
+    text = np.str_(CORPUS[0])
+    assert tokenizer.encode(text) == tokenizer.encode(CORPUS[0])
+    assert [*tokenizer.pieces(text)] == [*tokenizer.pieces(CORPUS[0])]
+    assert Segmenter().segment_batch([text]) == [segment(text)] == [segment(CORPUS[0])]
+
+
 @pytest.mark.parametrize("value", ["a", 1.5, None, [1]])
 def test_an_id_is_an_integer(tokenizer, value):
     for call in (lambda i: tokenizer.decode([i]), tokenizer.token_bytes, tokenizer.stream().push):
@@ -98,6 +105,13 @@ def test_a_users_words_are_pairs(value):
         (lambda: WordTokenizer("", 5), "a list of texts is wanted, got 5"),
         (lambda: WordTokenizer("", "学习"), "got one text"),
         (lambda: WordTokenizer("", [5]), "texts must be str, got int: 5"),
+        (lambda: WordTokenizer("a"), "one text of non-ASCII characters"),
+        (lambda: CharTokenizer("\ud800"), "one text of non-ASCII characters"),
+        (lambda: WordTokenizer("你", ["x" * 30]), "texts of 2 to 24 characters"),
+        (lambda: WordTokenizer("你", [""]), "texts of 2 to 24 characters"),
+        (lambda: WordTokenizer("你", ["a\ud800"]), "texts of 2 to 24 characters"),
+        (lambda: BPETokenizer({b"": 0}, []), "vocab must be"),
+        (lambda: BPETokenizer({}, [], post_processor=5), "post_processor must be None / "),
         (lambda: BPETokenizer(5, []), r"vocab must be \{bytes: id\}, got 5"),
         (lambda: BPETokenizer({"a": 1}, []), "vocab must be"),
         (lambda: BPETokenizer({b"a": "x"}, []), "vocab must be"),

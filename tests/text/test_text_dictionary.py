@@ -251,7 +251,7 @@ def test_pairs_are_checked_too(pair, reason):
 def test_words_that_can_never_be_found_are_told(tmp_path):
     path = tmp_path / "user.txt"
     path.write_text("卡尔·马克思 5 nr\n云计算 5\n", encoding="utf-8")
-    told = r"user\.txt: words that can never be found, since text is cut at their signs: 1; the first is 卡尔·马克思"
+    told = r"user\.txt: words that can never be found, since text is cut at their signs: 1; the first is '卡尔·马克思'"
     with pytest.warns(RgzWarning, match=told) as caught:
         Segmenter(path)
         WordTokenizer.train([], user_dictionary=path)
@@ -292,6 +292,16 @@ def test_a_cache_that_is_shortened_while_it_is_used_harms_nobody(tmp_path):
     run_python(CUT, XDG_CACHE_HOME=str(tmp_path))
     done = run_python(code, XDG_CACHE_HOME=str(tmp_path), PYTHONIOENCODING="utf-8")
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "人工智能|学习", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_pipe_in_the_place_of_the_cache_holds_nobody_up(files, tmp_path):
+    folder = cache_in(tmp_path)
+    whole = load(files, folder)
+    [path] = folder.glob("*.trie")
+    path.unlink()
+    os.mkfifo(path)
+    assert cut(load(files, folder), "人工智能学习") == cut(whole, "人工智能学习") and path.is_file()
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "a bit", "its magic", "longer"])
