@@ -75,7 +75,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with open(path, "rb") as file, long_lines_named(file, path):
             yield file
     except FileNotFoundError:
-        raise RgzError(tr("{path} does not exist; check the name", path=path)) from None
+        raise RgzError(
+            tr("{path} does not exist; check the name", path=path if str(path).strip() else f"'{path}'")
+        ) from None
     except OSError as error:
         reason = error.strerror or error
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=reason)) from error

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from rgz.config import TrainingArguments
-from rgz.cpu import resident_bytes
+from rgz.cpu import peak_bytes, resident_bytes
 from rgz.errors import RgzError
-from rgz.messages import tr
+from rgz.messages import mark, tr
 from rgz.strict import parse_bytes
 from rgz.threads import resolve_threads
 from rgz.train.checkpoint import Checkpoint
 from rgz.train.portions import most_rows, usual_portion
 
-_SPARE = 1.03  # what the reports, the progress bar and the allocator take besides
+_SPARE = 1.05  # what evaluations, the reports, the progress bar and the allocator take besides
 # What is done once a portion, such as packing the weights, costs as much as so many rows: on wide models portions of
 # 512 are 1 to 2 % slower than those of 1,024 (see portions.py). Recomputing costs a third.
 _FIXED_ROWS, _RECOMPUTED = 20, 4 / 3
@@ -39,7 +39,7 @@ def fit_memory(model: Any, args: TrainingArguments, max_rows: int) -> tuple[Trai
         needed = _peak(model, choice, max_rows)
         least = needed if least is None else min(least, needed)
         if needed <= limit:
-            return choice, _describe(args.max_memory, choice, needed)
+            return choice, _describe(args.max_memory, choice, needed) + _already_taken(limit)
     raise RgzError(
         tr(
             "max_memory={limit} is too little for this model: it takes at least {least:.0f} MB with {rows} tokens at a "
@@ -91,6 +91,17 @@ def _peak(model: Any, args: TrainingArguments, max_rows: int) -> float:
     activations = model.planned_bytes(rows, rows, True, resolve_threads(args.n_threads))
     peak: float = _SPARE * (resident_bytes() + copies * flat + 2 * moments + half + activations)
     return peak
+
+
+def _already_taken(limit: float) -> str:
+    """A second half of the sentence where preparing the run took more than it may take, which nothing changes now."""
+    if (taken := peak_bytes()) <= limit:
+        return ""
+    return mark("; ") + tr(
+        "but reading and encoding the text has taken {taken:.0f} MB before: the next run finds the dictionary and the "
+        "tokens in the cache",
+        taken=taken / 1e6,
+    )
 
 
 def _describe(limit: str, chosen: TrainingArguments, needed: float) -> str:

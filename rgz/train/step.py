@@ -15,7 +15,7 @@ from rgz.messages import tr
 from rgz.models.decoder import Decoder
 from rgz.optim.adamw import AdamW, AdamWState
 from rgz.optim.loss_scale import LossScale
-from rgz.strict import is_count, is_finite, need_instance, need_that
+from rgz.strict import is_count, is_finite, need_instance, need_integer, need_that
 from rgz.threads import resolve_threads, single_threaded_blas
 from rgz.train.interfaces import BatchLike
 from rgz.train.portions import Portion, most_rows, portions, usual_portion
@@ -142,7 +142,9 @@ class TrainStep:
         return total
 
     def update(self, learning_rate: float, n_targets: int) -> float:
-        """Divide the gradients by n_targets, clip, update, zero; returns the norm before clipping."""
+        """Divide the gradients by n_targets (>= 1), clip, update, zero; returns the norm before clipping."""
+        need_that("learning_rate", learning_rate, is_finite(learning_rate) and learning_rate >= 0, ">= 0")
+        need_integer("n_targets", n_targets, 1)
         self._micro = 0
         divisor = n_targets * self._seed
         norm = math.sqrt(_kernels.squared_norm(self._norm_scratch, self._gradients, self.n_threads)) / divisor

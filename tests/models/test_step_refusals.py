@@ -93,3 +93,18 @@ def test_shift_labels_is_true_false_or_none():
     with pytest.raises(RgzError, match="shift_labels must be true or false, got 'no'"):
         step(IDS, IDS, shift_labels="no")
     assert step(IDS, IDS, shift_labels=np.bool_(True)).tokens == 6
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf, -1.0, None])
+def test_an_update_by_no_learning_rate_is_refused(rate):
+    step = rgz.TrainStep(rgz.Model(CONFIG))
+    before = step.model.weights.copy()
+    with pytest.raises(RgzError, match="learning_rate must be >= 0, got"):
+        step.update(rate, 6)
+    assert np.array_equal(step.model.weights, before)
+
+
+@pytest.mark.parametrize("count", [0, -5, 1.5, None])
+def test_an_update_over_no_targets_is_refused(count):
+    with pytest.raises(RgzError, match="n_targets must be an integer, >= 1, got"):
+        rgz.TrainStep(rgz.Model(CONFIG)).update(1e-3, count)

@@ -15,7 +15,7 @@ from rgz.train.portions import usual_portion
 BIG = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": 256}
 # (tokens a portion, recomputed?), the fastest first: sequences have up to 256.
 ORDER = [(1280, False), (640, False), (320, False), (256, False), (1280, True), (640, True), (320, True), (256, True)]
-EXTRA = (300, 150, 90, 70, 50, 40, 35, 30, 25, 22, 20, 18, 16)  # megabytes
+EXTRA = (300, 150, 90, 70, *range(60, 15, -1))  # megabytes
 
 
 def fit(limit, longest=256, rows=16 * 256, **arguments):
@@ -30,6 +30,7 @@ NOW = 100e6
 @pytest.fixture(autouse=True)
 def the_same_memory_every_time(monkeypatch):
     monkeypatch.setattr("rgz.train.budget.resident_bytes", lambda: NOW)
+    monkeypatch.setattr("rgz.train.budget.peak_bytes", lambda: NOW)
 
 
 def megabytes_above_now(extra):
@@ -55,6 +56,12 @@ def test_plenty_of_memory_changes_nothing():
     assert (chosen.batch_size, chosen.gradient_accumulation_steps, chosen.gradient_checkpointing) == (16, 1, False)
     assert chosen.portion_tokens == usual_portion(128)
     assert chosen.max_memory is None and "portions of up to 1,280 tokens, activations kept" in sentence
+
+
+def test_what_preparing_took_beyond_the_limit_is_not_kept_quiet(monkeypatch):
+    assert "has taken" not in fit("200MB")[1]
+    monkeypatch.setattr("rgz.train.budget.peak_bytes", lambda: 201e6)
+    assert "; but reading and encoding the text has taken 201 MB before" in fit("200MB")[1]
 
 
 def test_less_memory_first_takes_smaller_portions_then_recomputes():
