@@ -18,6 +18,8 @@ from rgz.messages import tr
 from rgz.strict import is_count, is_finite, need_that, unknown_name
 from rgz.threads import resolve_threads, single_threaded_blas
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def matmul(a: Floats, b: Floats, n_threads: int | None = None) -> Floats:
     """c (M, N) = a (M, K) b (K, N)."""
@@ -74,7 +76,8 @@ def _attention_settings(
     """What both attention kernels take last: boundaries, scratch, scale, causal, threads."""
     need_entries(q=q)
     need_that("causal", causal, isinstance(causal, bool | np.bool_), tr("true or false"))
-    need_that("scale", scale, scale is None or is_finite(scale), tr("a finite number"))
+    in_range = scale is None or (is_finite(scale) and abs(scale) <= _LARGEST)
+    need_that("scale", scale, in_range, tr("a finite number"))
     threads, head_size = resolve_threads(n_threads), q.shape[2]
     scratch = np.empty(_kernels.attention_scratch(head_size, threads), np.float32)
     return _boundaries(cu_seqlens, len(q)), scratch, head_size**-0.5 if scale is None else scale, causal, threads
@@ -123,7 +126,8 @@ def flash_attention_backward(
 
 
 def layer_norm(x: Floats, weight: Floats, bias: Floats, eps: float = 1e-5, n_threads: int | None = None) -> Floats:
-    """(x - mean) / sqrt(var + eps) * weight + bias over the columns of x (N, C)."""
+    """(x - mean) / sqrt(var + eps) * weight + bias over the columns of x (N, C); eps >= 0."""
+    need_that("eps", eps, is_finite(eps) and eps >= 0, ">= 0")
     need_float32(x=(x, 2), weight=(weight, 1), bias=(bias, 1))
     y, mean, rstd = np.empty_like(x), np.empty(len(x), np.float32), np.empty(len(x), np.float32)
     _kernels.layernorm_forward(y, mean, rstd, x, weight, bias, eps, resolve_threads(n_threads))
@@ -131,7 +135,8 @@ def layer_norm(x: Floats, weight: Floats, bias: Floats, eps: float = 1e-5, n_thr
 
 
 def rms_norm(x: Floats, weight: Floats, eps: float = 1e-5, n_threads: int | None = None) -> Floats:
-    """x / sqrt(mean(x^2) + eps) * weight over the columns of x (N, C)."""
+    """x / sqrt(mean(x^2) + eps) * weight over the columns of x (N, C); eps >= 0."""
+    need_that("eps", eps, is_finite(eps) and eps >= 0, ">= 0")
     need_float32(x=(x, 2), weight=(weight, 1))
     y, rstd = np.empty_like(x), np.empty(len(x), np.float32)
     _kernels.rmsnorm_forward(y, rstd, x, weight, eps, resolve_threads(n_threads))

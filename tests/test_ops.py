@@ -1,5 +1,7 @@
 """rgz.ops refuses what it cannot take in a sentence that says what must hold and what came."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -60,13 +62,23 @@ def test_attention_of_nothing_is_refused_forward_and_backward(shape):
     ("name", "wrong", "wanted"),
     [
         *(("causal", wrong, "true or false") for wrong in ("no", 1, None)),
-        *(("scale", wrong, "a finite number") for wrong in ("a", NAN, INF)),
+        *(("scale", wrong, "a finite number") for wrong in ("a", NAN, INF, 1e300)),
     ],
 )
 def test_attention_refuses_other_settings(name, wrong, wanted):
     q = zeros(3, 1, 4)
-    with pytest.raises(RgzError, match=f"{name} must be {wanted}, got {wrong!r}"):
+    with pytest.raises(RgzError, match=re.escape(f"{name} must be {wanted}, got {wrong!r}")):
         ops.flash_attention(q, q, q, **{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [-1.0, NAN, INF, "a", None])
+def test_norms_refuse_an_eps_below_0(wrong):
+    for call in (
+        lambda: ops.layer_norm(zeros(2, 4), zeros(4), zeros(4), eps=wrong),
+        lambda: ops.rms_norm(zeros(2, 4), zeros(4), eps=wrong),
+    ):
+        with pytest.raises(RgzError, match="eps must be >= 0, got"):
+            call()
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "a"])

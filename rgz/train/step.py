@@ -74,7 +74,8 @@ class TrainStep:
         portion_tokens: int | None = None,
     ) -> None:
         need_instance("model", model, Decoder)
-        need_instance("optimizer", optimizer or AdamW(), AdamW)
+        settings = AdamW() if optimizer is None else optimizer
+        need_instance("optimizer", settings, AdamW)
         whole = isinstance(seed, int) and not isinstance(seed, bool)
         need_that("seed", seed, whole and 0 <= seed < 2**63, ">= 0, < 2**63")
         clips = is_finite(max_grad_norm) or max_grad_norm == math.inf
@@ -91,12 +92,13 @@ class TrainStep:
             need_that(name, value, value is None or is_count(value), tr("an integer >= 1"))
         is_flag = isinstance(gradient_checkpointing, bool)
         need_that("gradient_checkpointing", gradient_checkpointing, is_flag, tr("true or false"))
+        scale = LossScale(loss_scale)
         model.need_masters()
         model.compute_in(dtype)
         self.model, self.dtype = model, dtype
-        self._scale = LossScale(loss_scale) if dtype == "float16" else None
+        self._scale = scale if dtype == "float16" else None
         self.overflowed = False
-        self.settings = optimizer or AdamW()
+        self.settings = settings
         self.max_grad_norm = max_grad_norm
         self._asked_threads = n_threads
         resolve_threads(n_threads)  # refuse a wrong number now

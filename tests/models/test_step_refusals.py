@@ -78,6 +78,8 @@ def test_sizes_that_are_no_counts_are_refused(name, wrong):
         *(({"seed": wrong}, ">= 0, < 2**63, got") for wrong in (-1, 1.5, True, "a")),
         *(({"max_grad_norm": wrong}, "> 0 (math.inf never clips), got") for wrong in (0, -1, math.nan, "a", True)),
         *(({"dtype": "float16", "loss_scale": wrong}, "> 0, <= 2**24, got") for wrong in (-1, math.nan, "a", True)),
+        *(({"loss_scale": wrong}, "> 0, <= 2**24, got") for wrong in (-5.0, "x")),
+        ({"optimizer": 0}, "rgz.AdamW, got"),
     ],
     ids=str,
 )
