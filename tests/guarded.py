@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from rgz import _kernels
@@ -35,23 +34,22 @@ class Call:
     storage: str = "float32"  # of the kernel's reals; arguments and updates are stored in it, writes and results not
 
 
-# Storage: its type in NumPy, which has no bfloat16, and the type to read that as.
-TYPES = {
-    "float32": (np.float32, np.float32),
-    "bfloat16": (np.uint16, ml_dtypes.bfloat16),
-    "float16": (np.float16, np.float16),
-}
+# Storage: its type in NumPy, which has no bfloat16: its bits.
+TYPES = {"float32": np.float32, "bfloat16": np.uint16, "float16": np.float16}
 
 
 def stored(values: np.ndarray, storage: str) -> np.ndarray:
-    """float32 rounded to the storage."""
-    array, scalar = TYPES[storage]
-    return values.astype(scalar).view(array)
+    """float32 rounded to the storage, to the nearest, of two the even one."""
+    if storage != "bfloat16":
+        return values.astype(TYPES[storage])
+    bits = values.astype(np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(values), BFLOAT16_NAN, rounded).astype(np.uint16)
 
 
 def widened(array: np.ndarray) -> np.ndarray:
     """What is stored, as float32."""
-    return (array.view(ml_dtypes.bfloat16) if array.dtype == np.uint16 else array).astype(np.float32)
+    return (array.astype(np.uint32) << 16).view(np.float32) if array.dtype == np.uint16 else array.astype(np.float32)
 
 
 def in_storage(kernel: str, call: Call, storage: str) -> Call:
@@ -87,7 +85,7 @@ def run(kernel: str, call: Call, n_threads: int = 1) -> dict[str, np.ndarray]:
     """The outputs of the kernel, after checking that it wrote into nothing else."""
     outputs = {}
     for name, shape in call.writes.items():
-        dtype = TYPES[call.storage][0] if name in REALS[kernel] else np.float32
+        dtype = TYPES[call.storage] if name in REALS[kernel] else np.float32
         extra = 2 if len(shape) == 3 and name != "out" else 0
         outputs[name] = Guarded(shape, BFLOAT16_NAN if dtype == np.uint16 else np.nan, dtype, extra)
     for name, first in call.updates.items():

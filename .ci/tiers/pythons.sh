@@ -8,7 +8,7 @@ under() {
     local folder="$SCRATCH/python-$1"
     echo "$1"
     "$2" -m venv "$folder"
-    retry "$folder/bin/pip" install -q "$wheel" pytest ml_dtypes "${@:3}"
+    retry "$folder/bin/pip" install -q "$wheel" pytest "${@:3}"
     (cd "$AWAY" && "$folder/bin/python" -P -m pytest -q $tests)
 }
 
@@ -26,7 +26,7 @@ done
 # Debian 14 has the newest: its packages are unpacked beside ours and entered.
 newest=3.15 root="$SCRATCH/newest"
 debian_root "$root" forky amd64 base-files "python$newest" libstdc++6 libgomp1
-wheels_for "$root/site" "$newest" x86_64 pytest ml_dtypes $(dependencies)
+wheels_for "$root/site" "$newest" x86_64 pytest $(dependencies)
 python -m zipfile -e "$wheel" "$root/site"
 mkdir -p "$root"/{proc,sys,dev,tests}
 cp -r "$AWAY/." "$root/tests"

@@ -5,7 +5,7 @@ from functools import cache
 import ml_dtypes
 import numpy as np
 import pytest
-from guarded import Guarded
+from guarded import Guarded, stored, widened
 
 from rgz import _kernels
 
@@ -81,6 +81,15 @@ def test_every_half_comes_back_as_it_was(isa, kind):
     np.testing.assert_array_equal(back[~nan], ALL_HALVES[~nan])
     payload = ALL_HALVES[nan] if kind == "f16" else ALL_HALVES[nan] & 0x8000
     np.testing.assert_array_equal(back[nan], payload | QUIET[kind])
+
+
+def test_other_tests_round_and_widen_as_ml_dtypes_does():
+    x = np.concatenate([boundaries("bf16"), np.float32([np.inf, -np.inf, 3.4e38, 1e-45, 0.0, -0.0])])
+    x = x[~np.isnan(x)]
+    with np.errstate(over="ignore"):
+        want = x.astype(ml_dtypes.bfloat16)
+    np.testing.assert_array_equal(stored(x, "bfloat16"), want.view(np.uint16))
+    np.testing.assert_array_equal(widened(want.view(np.uint16)), want.astype(np.float32))
 
 
 def test_nan_stays_a_quiet_nan_of_its_sign(isa, kind):

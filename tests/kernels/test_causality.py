@@ -5,7 +5,7 @@ import dataclasses
 import calls
 import numpy as np
 import pytest
-from guarded import TYPES, in_storage, run
+from guarded import TYPES, in_storage, run, stored
 
 LENGTHS = [300, 5, 110]
 PLACES = [0, 11, 12, 17, 95, 96, 191, 288, 299]  # about tiles, blocks and groups, in the first sequence
@@ -21,7 +21,7 @@ def poisoned(kernel, size, storage, names, bad):
     for name in names:
         for row in PLACES:
             changed = call.arguments[name].copy()
-            changed.view(TYPES[storage][1])[row, -1, -1] = bad
+            changed[row, -1, -1] = stored(np.float32([bad]), storage)[0]
             again = run(kernel, dataclasses.replace(call, arguments=call.arguments | {name: changed}), n_threads=2)
             yield row, whole, again
 
