@@ -46,10 +46,13 @@ wheels_for() {
     for glibc in 2_28 2_27 2_17; do platforms+=(--platform "manylinux_${glibc}_$3"); done
     platforms+=(--platform "manylinux2014_$3" --platform any)
     shift 3
+    # pip 23 holds what a package needs against the Python that runs it, not against --python-version
+    local newer=()
+    python3 -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" || newer=(--ignore-requires-python)
     [ -d "$SCRATCH/jieba" ] || retry pip wheel -q --no-deps -w "$SCRATCH/jieba" jieba # its registry has no wheel
     retry pip install -q --only-binary=:all: --implementation cp --python-version "$version" \
-        --abi "cp${version//./}" --abi abi3 --abi none "${platforms[@]}" --find-links "$SCRATCH/jieba" \
-        --upgrade --target "$folder" "$@"
+        --abi "cp${version//./}" --abi abi3 --abi none "${platforms[@]}" "${newer[@]}" \
+        --find-links "$SCRATCH/jieba" --upgrade --target "$folder" "$@"
 }
 
 # dependencies: what rgz needs at run time, one requirement a line.
