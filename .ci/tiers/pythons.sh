@@ -31,5 +31,6 @@ python -m zipfile -e "$wheel" "$root/site"
 mkdir -p "$root"/{proc,sys,dev,tests}
 cp -r "$AWAY/." "$root/tests"
 inside='mount --rbind /proc "$0/proc" && mount --rbind /sys "$0/sys" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
-unshare --mount bash -c "$inside" "$root" /usr/bin/env -C /tests PYTHONPATH=/site PYTHONDONTWRITEBYTECODE=1 \
-    "python$newest" -P -m pytest -q -p no:cacheprovider $tests
+# There may be no more programs in it than Python, which therefore goes to its folder itself.
+enter="import os; os.chdir('/tests'); os.execvp('python$newest', 'python$newest -P -m pytest -q -p no:cacheprovider $tests'.split())"
+PYTHONPATH=/site PYTHONDONTWRITEBYTECODE=1 unshare --mount bash -c "$inside" "$root" "python$newest" -c "$enter"
