@@ -32,12 +32,14 @@ from rgz import _kernels  # noqa: E402
 from rgz.memory import aligned_zeros  # noqa: E402
 
 PRODUCTS = [(2048, 256, 1024), (2048, 1024, 256), (1024, 512, 2048), (512, 768, 3072), (256, 768, 50257)]  # m, k, n
+FEW_ROWS = [(1, 256, 9620), (1, 512, 1536), (1, 768, 50257), (4, 256, 9620)]
 ATTENTION = [(16, 8, 128, 32), (8, 8, 512, 64), (1, 8, 4096, 64)]  # batch, heads, time, head size
 CONSTANTS = {  # name: values, the first of which is that of csrc/sizes.h
     "RGZ_GEMM_DEPTH": (256, 128, 384, 512),
     "RGZ_GEMM_PANELS": (16, 8, 24, 32),
     "RGZ_GEMM_STRIPS": (4, 2, 8),
     "RGZ_TILES_EACH": (2, 1, 3, 4),
+    "RGZ_WEIGHT_AHEAD": (2048, 0, 1024, 4096, 8192),
     "RGZ_ATTENTION_BLOCK": (96, 48, 144, 192),
     "RGZ_ATTENTION_GROUP": (3, 1, 2, 4),
 }
@@ -135,7 +137,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, values in CONSTANTS.items():
             libraries = {value: build(Path(folder), isa, name, value) for value in values}
-            make, shapes = (attention, ATTENTION) if "ATTENTION" in name else (product, PRODUCTS)
+            make = attention if "ATTENTION" in name else product
+            shapes = ATTENTION if "ATTENTION" in name else FEW_ROWS if name == "RGZ_WEIGHT_AHEAD" else PRODUCTS
             print(f"\n{name:24}" + "".join(f"{value:>8}{'*' if value == values[0] else ' '}" for value in values))
             for shape in shapes:
                 flops, run, check = make(shape, isa, threads)

@@ -28,6 +28,11 @@
 #define RGZ_TILES_EACH 2
 #endif
 
+/* kernels/linear.c: bytes of a weight that are asked for ahead of those that are multiplied, with few rows. */
+#ifndef RGZ_WEIGHT_AHEAD
+#define RGZ_WEIGHT_AHEAD 2048
+#endif
+
 /* kernels/attention_block.h: blocks of queries x keys, and how many blocks of queries at a time. */
 #ifndef RGZ_ATTENTION_BLOCK
 #define RGZ_ATTENTION_BLOCK 96

@@ -72,32 +72,3 @@ def attention_backward(dq, dk, dv, dout, q, k, v, out, const float[:, ::1] lse, 
                                                   cu_seqlens.shape[0] - 1, dq_.stride, dk_.stride, dv_.stride,
                                                   out_.stride, q_.stride, k_.stride, v_.stride, heads, k_.shape[1],
                                                   head_size, scale, causal, n_threads)
-
-
-def attention_decode(out, q, k_cache, v_cache, const int32_t[::1] lengths, float[:, :, ::1] scores, float scale,
-                     int n_threads):
-    cdef str kernel = "attention_decode"
-    cdef Reals q_ = show(kernel, "q", q, 3, ANY, False, True), out_ = show_like(kernel, "out", out, q_, True)
-    cdef Reals keys = show(kernel, "k_cache", k_cache, 4, q_.storage)
-    cdef Reals values = show(kernel, "v_cache", v_cache, 4, q_.storage)
-    cdef Py_ssize_t batch = q_.shape[0], heads = q_.shape[1], head_size = q_.shape[2]
-    cdef Py_ssize_t kv_heads = keys.shape[1], capacity = keys.shape[2], axis
-    need_at_least(kernel, "n_threads", n_threads, 1)
-    need(kernel, "row stride of out", out_.stride, heads * head_size)
-    need(kernel, "k_cache batch", keys.shape[0], batch)
-    need(kernel, "head size of k_cache", keys.shape[3], head_size)
-    for axis in range(4):
-        need(kernel, f"v_cache axis {axis}", values.shape[axis], keys.shape[axis])
-    if kv_heads < 1 or heads % kv_heads:
-        raise ValueError(f"{kernel}: heads of q must be a multiple of those of k_cache, got {heads}, {kv_heads}")
-    need(kernel, "length of lengths", lengths.shape[0], batch)
-    for axis in range(batch):
-        if not 1 <= lengths[axis] <= capacity:
-            raise ValueError(f"{kernel}: lengths must be in [1, {capacity}], got {lengths[axis]} at {axis}")
-    need(kernel, "scores batch", scores.shape[0], batch)
-    need(kernel, "heads of scores", scores.shape[1], heads)
-    need(kernel, "capacity of scores", scores.shape[2], capacity)
-    with nogil:
-        rgz_active(q_.storage).attention_decode(out_.data, q_.data, keys.data, values.data, &lengths[0],
-                                                &scores[0, 0, 0], batch, q_.stride, capacity, heads, kv_heads,
-                                                head_size, scale, n_threads)

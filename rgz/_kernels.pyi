@@ -143,6 +143,7 @@ def attention_decode(
     scale: float,
     n_threads: int,
 ) -> None: ...
+def cache_append(k_cache: Reals, v_cache: Reals, k: Reals, v: Reals, lengths: Ints, n_threads: int) -> None: ...
 def dropout_forward(
     y: Reals, x: Reals, residual: Reals | None, p: float, seed: int, stream: int, n_threads: int
 ) -> None: ...
@@ -269,3 +270,48 @@ class BPETrainer:
 class BPEEncoder:
     def __init__(self, pattern: int, byte_symbols: Ints, merges: Ints) -> None: ...
     def encode(self, ids: Ints, lengths: Offsets, text: bytes, offsets: Offsets, n_threads: int) -> None: ...
+
+class Calls:
+    def linear_forward(
+        self, y: Reals, x: Reals, weight: Reals, bias: Floats | None, residual: Reals | None, n_threads: int
+    ) -> None: ...
+    def linear_activation_forward(
+        self, activated: Reals, y: Reals, x: Reals, weight: Reals, bias: Floats | None, activation: str, n_threads: int
+    ) -> None: ...
+    def lm_logits(self, y: Floats, x: Reals, weight: Reals, bias: Floats | None, n_threads: int) -> None: ...
+    def layernorm_forward(
+        self, y: Reals, mean: Floats, rstd: Floats, x: Reals, weight: Floats, bias: Floats, eps: float, n_threads: int
+    ) -> None: ...
+    def rmsnorm_forward(self, y: Reals, rstd: Floats, x: Reals, weight: Floats, eps: float, n_threads: int) -> None: ...
+    def swiglu_forward(self, y: Reals, x: Reals, n_threads: int) -> None: ...
+    def embedding_forward(
+        self,
+        out: Reals,
+        tokens: Ints,
+        weight: Reals,
+        positions: Ints | None,
+        position_weight: Reals | None,
+        n_threads: int,
+    ) -> None: ...
+    def rope(
+        self, x: Reals, positions: Ints, cosines: Floats, sines: Floats, inverse: bool, n_threads: int
+    ) -> None: ...
+    def cache_append(
+        self, k_cache: Reals, v_cache: Reals, k: Reals, v: Reals, lengths: Ints, n_threads: int
+    ) -> None: ...
+    def attention_decode(
+        self,
+        out: Reals,
+        q: Reals,
+        k_cache: Reals,
+        v_cache: Reals,
+        lengths: Ints,
+        scores: Floats,
+        scale: float,
+        n_threads: int,
+    ) -> None: ...
+
+class Recording(Calls):
+    def play(self) -> None: ...
+
+NOW: Calls

@@ -6,6 +6,7 @@ casts to repair. Meaning, shapes and sources of each kernel stand in the header 
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -55,6 +56,8 @@ cdef extern from "rgz.h" nogil:
                                    int) noexcept nogil
         void (*attention_decode)(void *, const void *, const void *, const void *, const int32_t *, float *, rgz_int,
                                  rgz_int, rgz_int, rgz_int, rgz_int, rgz_int, float, int) noexcept nogil
+        void (*cache_append)(void *, void *, const void *, const void *, const int32_t *, rgz_int, rgz_int, rgz_int,
+                             rgz_int, rgz_int, rgz_int) noexcept nogil
         void (*dropout_forward)(void *, const void *, const void *, rgz_int, float, uint64_t, uint64_t,
                                 int) noexcept nogil
         void (*dropout_backward)(void *, const void *, rgz_int, float, uint64_t, uint64_t, int) noexcept nogil
@@ -140,6 +143,7 @@ include "_checks.pxi"
 include "_products.pxi"
 include "_layers.pxi"
 include "_attention.pxi"
+include "_forward.pxi"
 include "_updates.pxi"
 include "_text.pxi"
 include "_vocabulary.pxi"

@@ -2,66 +2,6 @@
 
 # --- linear.c ------------------------------------------------------------------------------------------------------
 
-def linear_forward(y, x, weight, const float[::1] bias or None, residual, int n_threads):
-    cdef Reals x_ = show("linear_forward", "x", x, 2, ANY), w = show("linear_forward", "weight", weight, 2, x_.storage)
-    cdef Py_ssize_t rows = x_.shape[0], n_in = x_.shape[1], n_out = w.shape[0]
-    cdef const float *bias_ = NULL
-    cdef void *y_
-    cdef void *residual_
-    need_at_least("linear_forward", "n_threads", n_threads, 1)
-    need("linear_forward", "weight columns", w.shape[1], n_in)
-    y_ = needed("linear_forward", "y", y, x_.storage, rows, n_out, True)
-    residual_ = table("linear_forward", "residual", residual, x_.storage, rows, n_out)
-    need_blas_size("linear_forward", rows, n_in, n_out)
-    if bias is not None:
-        need("linear_forward", "length of bias", bias.shape[0], n_out)
-        bias_ = &bias[0]
-    with nogil:
-        rgz_active(x_.storage).linear_forward(y_, x_.data, w.data, bias_, residual_, rows, n_in, n_out, n_threads)
-
-
-def lm_logits(float[:, ::1] y, x, weight, const float[::1] bias or None, int n_threads):
-    cdef Reals x_ = show("lm_logits", "x", x, 2, ANY), w = show("lm_logits", "weight", weight, 2, x_.storage)
-    cdef Py_ssize_t rows = x_.shape[0], n_in = x_.shape[1], n_out = w.shape[0]
-    cdef const float *bias_ = NULL
-    need_at_least("lm_logits", "n_threads", n_threads, 1)
-    need("lm_logits", "weight columns", w.shape[1], n_in)
-    need("lm_logits", "y rows", y.shape[0], rows)
-    need("lm_logits", "y columns", y.shape[1], n_out)
-    need_blas_size("lm_logits", rows, n_in, n_out)
-    if bias is not None:
-        need("lm_logits", "length of bias", bias.shape[0], n_out)
-        bias_ = &bias[0]
-    with nogil:
-        rgz_active(x_.storage).lm_logits(&y[0, 0], x_.data, w.data, bias_, rows, n_in, n_out, n_threads)
-
-
-_ACTIVATIONS = {"relu": RGZ_RELU, "gelu": RGZ_GELU, "gelu_tanh": RGZ_GELU_TANH}
-
-
-def linear_activation_forward(activated, y, x, weight, const float[::1] bias or None, str activation, int n_threads):
-    cdef str kernel = "linear_activation_forward"
-    cdef Reals x_ = show(kernel, "x", x, 2, ANY), w = show(kernel, "weight", weight, 2, x_.storage)
-    cdef Py_ssize_t rows = x_.shape[0], n_in = x_.shape[1], n_out = w.shape[0]
-    cdef const float *bias_ = NULL
-    cdef void *y_
-    cdef void *activated_
-    need_at_least(kernel, "n_threads", n_threads, 1)
-    need(kernel, "weight columns", w.shape[1], n_in)
-    y_ = needed(kernel, "y", y, x_.storage, rows, n_out, True)
-    activated_ = needed(kernel, "activated", activated, x_.storage, rows, n_out, True)
-    need_blas_size(kernel, rows, n_in, n_out)
-    if bias is not None:
-        need(kernel, "length of bias", bias.shape[0], n_out)
-        bias_ = &bias[0]
-    if activation not in _ACTIVATIONS:
-        raise ValueError(f"{kernel}: activation must be one of {', '.join(_ACTIVATIONS)}, got '{activation}'")
-    cdef int kind = _ACTIVATIONS[activation]
-    with nogil:
-        rgz_active(x_.storage).linear_activation_forward(activated_, y_, x_.data, w.data, bias_, kind, rows, n_in,
-                                                         n_out, n_threads)
-
-
 def linear_backward(dx, float[:, ::1] dweight or None, float[::1] dbias or None, dy, x, weight, int n_threads):
     cdef Reals x_ = show("linear_backward", "x", x, 2, ANY), w = show("linear_backward", "weight", weight, 2, x_.storage)
     cdef Py_ssize_t rows = x_.shape[0], n_in = x_.shape[1], n_out = w.shape[0]

@@ -1,7 +1,5 @@
 # Chinese text to words, and their dictionary. Included by _kernels.pyx; meanings and shapes: csrc/text/text.h.
 
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-
 cdef extern from "Python.h":
     Py_UCS4 *PyUnicode_AsUCS4(object, Py_UCS4 *, Py_ssize_t, int) except NULL
     Py_ssize_t PyUnicode_GetLength(object) except -1

@@ -214,6 +214,14 @@ def attention_decode(rng, lengths, heads, kv_heads, head_size, capacity):
     )
 
 
+def cache_append(rng, lengths, kv_heads, head_size, capacity):
+    batch = len(lengths)
+    qkv = floats(rng, batch, 3 * kv_heads, head_size)
+    caches = {name: floats(rng, batch, kv_heads, capacity, head_size) for name in ("k_cache", "v_cache")}
+    new = {"k": qkv[:, kv_heads : 2 * kv_heads], "v": qkv[:, 2 * kv_heads :]}
+    return Call(new | {"lengths": np.array(lengths, np.int32)}, updates=caches)
+
+
 # --- optim.c ------------------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,8 @@ VECTORS = tuple((n,) for n in (*LANES, 255, 257, 65535, 65537))
 UPDATES = tuple((n, n_decayed) for n in LANES for n_decayed in sorted({0, n // 2, n}))
 CACHES = tuple(((n, 1, 66), 4, 2, 17, 67) for n in LANES) + tuple(((5, 9), 3, 3, n, 9) for n in LANES)
 
+APPENDS = tuple(((n, 2, 66), 2, 17, 67) for n in LANES) + tuple(((5, 9), 3, n, 9) for n in LANES)
+
 CASES: list[Case] = []
 
 
@@ -106,6 +108,7 @@ add("rope", calls.rope, ROTATIONS, ((130, 3, 40),), "inverse", inverse=True)
 add("attention_forward", calls.attention_forward, SEQUENCES, MANY)
 add("attention_backward", calls.attention_backward, SEQUENCES, MANY)
 add("attention_decode", calls.attention_decode, CACHES, (((300, 200, 7), 6, 2, 40, 300),))
+add("cache_append", calls.cache_append, APPENDS, (((300, 200, 7), 6, 40, 300),), bound=bounds.exact)
 add("dropout_forward", calls.dropout_forward, TABLE, ((70, 129),))
 add("dropout_forward", calls.dropout_forward, TABLE, ((70, 129),), "no_residual", residual=False)
 add("dropout_backward", calls.dropout_backward, TABLE, ((70, 129),))

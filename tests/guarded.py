@@ -89,7 +89,7 @@ def run(kernel: str, call: Call, n_threads: int = 1) -> dict[str, np.ndarray]:
         extra = 2 if len(shape) == 3 and name != "out" else 0
         outputs[name] = Guarded(shape, BFLOAT16_NAN if dtype == np.uint16 else np.nan, dtype, extra)
     for name, first in call.updates.items():
-        outputs[name] = Guarded(first.shape, first, first.dtype, extra=first.ndim // 3)
+        outputs[name] = Guarded(first.shape, first, first.dtype, extra=int(first.ndim == 3))
     scratch = {name: Guarded(shape(n_threads), np.nan, call.scratch_type) for name, shape in call.scratch.items()}
     before = {name: a.tobytes() for name, a in call.arguments.items() if isinstance(a, np.ndarray)}
     arrays = {name: g.array for name, g in (outputs | scratch).items()}

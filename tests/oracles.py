@@ -224,6 +224,13 @@ def attention_decode(q, k_cache, v_cache, lengths, scale):
     return {"out": out}
 
 
+def cache_append(k, v, lengths, k_cache, v_cache):
+    new = {"k_cache": k_cache.copy(), "v_cache": v_cache.copy()}
+    for b, length in enumerate(lengths):
+        new["k_cache"][b, :, length - 1], new["v_cache"][b, :, length - 1] = k[b], v[b]
+    return new
+
+
 # --- dropout, optimizer -------------------------------------------------------------------------------------
 
 

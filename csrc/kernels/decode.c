@@ -1,12 +1,26 @@
-/* decode.c - attention of one new query per sequence over its cached keys and values.
+/* decode.c - one new token per sequence: its keys and values are kept, its query attends to all that are.
+ *
+ *   k_cache[b,g,lengths[b] - 1] = k[b,g], and v likewise                             (cache_append)
  *
  *   out[b,h] = sum_j softmax_j(scale q[b,h] . k_cache[b,g,j]) v_cache[b,g,j],  j < lengths[b], g = h / (heads/kv_heads)
  *
- * Shapes: q (batch, q_stride), the first heads * head_size of a row are read; out (batch, heads, head_size); k_cache,
+ * Shapes: q (batch, q_stride), the first heads * head_size of a row are read; k, v likewise (batch, k_stride),
+ * (batch, v_stride), of kv_heads * head_size; out (batch, heads, head_size); k_cache,
  * v_cache (batch, kv_heads, capacity, head_size); lengths (batch) >= 1; scores is scratch of (batch, heads, capacity).
- * WRITES out. Threads: (sequence, head).
+ * WRITES out, and of the caches the place of the new token. Threads: (sequence, head); cache_append needs none.
  */
 #include "kernel.h"
+
+void RGZ_FN(cache_append)(rgz_real *k_cache, rgz_real *v_cache, const rgz_real *k, const rgz_real *v,
+                          const int32_t *lengths, rgz_int batch, rgz_int k_stride, rgz_int v_stride, rgz_int capacity,
+                          rgz_int kv_heads, rgz_int head_size) {
+    for (rgz_int b = 0; b < batch; b++)
+        for (rgz_int g = 0; g < kv_heads; g++) {
+            const rgz_int place = ((b * kv_heads + g) * capacity + lengths[b] - 1) * head_size;
+            memcpy(k_cache + place, k + b * k_stride + g * head_size, head_size * sizeof *k);
+            memcpy(v_cache + place, v + b * v_stride + g * head_size, head_size * sizeof *v);
+        }
+}
 
 void RGZ_FN(attention_decode)(rgz_real *out, const rgz_real *q, const rgz_real *k_cache, const rgz_real *v_cache,
                               const int32_t *lengths, float *scores, rgz_int batch, rgz_int q_stride, rgz_int capacity,

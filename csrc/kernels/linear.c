@@ -23,6 +23,8 @@ RGZ_INLINE void few_rows(const int count, rgz_real *y, float *sums, const rgz_re
     for (int r = 0; r < count; r++) even[r] = odd[r] = vf_zero();
     rgz_int i = 0;
     for (; i + 2 * VLEN <= in; i += 2 * VLEN) {
+        for (size_t line = 0; line < 2 * VLEN * sizeof *w; line += 64) /* past the end too: that is harmless */
+            RGZ_PREFETCH_READ((uintptr_t)(w + i) + RGZ_WEIGHT_AHEAD + line);
         vf w0 = vr_load(w + i), w1 = vr_load(w + i + VLEN);
 #pragma GCC unroll 4
         for (int r = 0; r < count; r++) {

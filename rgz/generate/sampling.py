@@ -55,10 +55,16 @@ class Sampling(Strict):
 
     def choose(self, logits: Floats, seen: Sequence[int], forbidden: np.ndarray, random: np.random.Generator) -> int:
         """The next token. logits (V,) is not changed; seen: ids of the text so far; forbidden: ids never chosen."""
-        scores = penalized(logits, seen, self.repetition_penalty)
+        greedy = self.greedy or self.temperature == 0
+        # the likeliest of float32 is that of float64 too
+        scores = (
+            logits.copy()
+            if greedy and self.repetition_penalty == 1.0
+            else penalized(logits, seen, self.repetition_penalty)
+        )
         refuse_not_finite(scores)
         scores[forbidden] = -np.inf
-        if self.greedy or self.temperature == 0:
+        if greedy:
             return int(scores.argmax())
         return self._draw((scores - scores.max()) / self.temperature, random)
 
@@ -88,7 +94,7 @@ def among_largest(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def refuse_not_finite(scores: np.ndarray) -> None:
-    if not np.isfinite(scores).all():
+    if not (scores.min() > -np.inf and scores.max() < np.inf):  # NaN compares with nothing
         raise RgzError(tr("the model's logits are not numbers: its weights are damaged, or training diverged"))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rgz import _kernels
 from rgz.config import ModelConfig
 from rgz.errors import RgzError
 from rgz.memory import Arena, Floats, Ints, Reals
@@ -13,7 +14,7 @@ from rgz.messages import tr
 from rgz.models.weighted import Weighted
 from rgz.nn.attention import Attention
 from rgz.nn.block import Block
-from rgz.nn.cache import KVCache
+from rgz.nn.cache import KVCache, Recorded
 from rgz.nn.embedding import Embedding, rotations
 from rgz.nn.head import LMHead
 from rgz.nn.layer import Pass
@@ -255,11 +256,28 @@ class Decoder(Weighted):
 
     def advance(self, tokens: Ints, cache: KVCache, logits: Floats, n_threads: int) -> None:
         """Read one more token of each sequence; WRITES logits (batch, V) of what comes next."""
-        p = self.prepare(tokens, np.arange(len(tokens) + 1, dtype=np.int32), training=False, n_threads=n_threads)
+        self.refresh(n_threads)
+        recorded = cache.recorded
+        if recorded is None or not recorded.fits(logits, self.binding, n_threads):
+            cache.recorded = self._record(tokens, cache, logits, n_threads)
+            return
+        recorded.tokens[:], recorded.positions[:] = tokens, cache.lengths
+        cache.lengths += 1
+        recorded.calls.play()
+
+    def _record(self, tokens: Ints, cache: KVCache, logits: Floats, n_threads: int) -> Recorded:
+        """Advance, and write down how. The buffers are its own: other passes come in between."""
+        rows = len(tokens)
+        arena = Arena(self.planned_bytes(rows, rows, False, n_threads), self.dtype)
+        self._plan(arena, rows, rows, False, n_threads, False)
+        p = Pass(tokens.copy(), self._positions, np.arange(rows + 1, dtype=np.int32), n_threads, training=False)
         p.positions[:] = cache.lengths
-        p.cache, p.decoding = cache, True
+        calls = _kernels.Recording()
+        p.cache, p.decoding, p.calls = cache, True, calls
         cache.lengths += 1
         self.head.forward(p, self._forward(p), logits)
+        self._planned = None  # the layers hold the buffers of this one
+        return Recorded(calls, p.tokens, p.positions, logits, self.binding, n_threads)
 
 
 def check_tokens(ids: np.ndarray[Any, Any], vocab_size: int) -> Ints:

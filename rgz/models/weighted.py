@@ -22,6 +22,7 @@ class Weighted:
 
     weights : every parameter in one flat float32 vector, laid out by `layout`. A model that from_pretrained was told a
         16-bit dtype has the matrices and tables in that only, `weights` holds the rest, and it cannot be trained.
+    binding : another object each time that layers are pointed at other memory.
     half : the matrices and tables (the first layout.n_decayed weights) rounded to dtype; None with float32.
     """
 
@@ -44,6 +45,7 @@ class Weighted:
     def bind(self, gradients: Floats | None) -> None:
         """Point every layer at the weights and at a flat vector of gradients (None: forward only)."""
         self.gradients = gradients
+        self.binding = object()
         weights = self.layout.views(self.weights, self.half)
         views = None if gradients is None else self.layout.views(gradients)
         for layer in self.layers:

@@ -69,18 +69,12 @@ class Attention(Layer):
     def forward(self, p: Pass, x: Reals, y: Reals, residual: Reals | None) -> None:
         self.qkv_proj.forward(p, x, self.qkv)
         if self.rotation is not None:
-            _kernels.rope(self.turned, p.positions, *self.rotation, False, p.n_threads)
+            p.calls.rope(self.turned, p.positions, *self.rotation, False, p.n_threads)
         if p.cache is not None and p.decoding:
-            p.cache.append(self.index, self.k, self.v)
-            _kernels.attention_decode(
-                self.out_heads,
-                self.q,
-                p.cache.keys[self.index],
-                p.cache.values[self.index],
-                p.cache.lengths,
-                p.cache.scores,
-                self.scale,
-                p.n_threads,
+            keys, values, lengths = p.cache.keys[self.index], p.cache.values[self.index], p.cache.lengths
+            p.calls.cache_append(keys, values, self.k, self.v, lengths, p.n_threads)
+            p.calls.attention_decode(
+                self.out_heads, self.q, keys, values, lengths, p.cache.scores, self.scale, p.n_threads
             )
         else:
             if p.cache is not None:

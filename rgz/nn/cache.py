@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from rgz.memory import STORAGE, Reals
+from rgz import _kernels
+from rgz.memory import STORAGE, Floats, Ints, Reals
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The pass that reads one more token of each sequence, to be made again in one call.
+
+    tokens, positions : (batch,), what it reads; logits : (batch, V), what it writes.
+    binding, n_threads : which weights it reads, and how many threads it is for.
+    """
+
+    calls: _kernels.Recording
+    tokens: Ints
+    positions: Ints
+    logits: Floats
+    binding: object
+    n_threads: int
+
+    def fits(self, logits: Floats, binding: object, n_threads: int) -> bool:
+        return self.logits is logits and self.binding is binding and self.n_threads == n_threads
 
 
 class KVCache:
@@ -13,6 +35,7 @@ class KVCache:
     dtype : of keys and values, a key of STORAGE.
     keys, values : (layers, batch, kv_heads, capacity, head_size); lengths (batch,) int32, tokens held so far;
     scores : (batch, heads, capacity), scratch of attention over them.
+    recorded : how the model reads one more token into it, once it has.
     """
 
     def __init__(
@@ -24,6 +47,7 @@ class KVCache:
         self.lengths = np.zeros(batch, np.int32)
         self.capacity = capacity
         self.batch = batch
+        self.recorded: Recorded | None = None
 
     def store(self, layer: int, keys: Reals, values: Reals, cu_seqlens: list[int]) -> None:
         """Keep whole prompts: keys, values (N, kv_heads, head_size), sequence b being its slice of cu_seqlens."""
@@ -31,12 +55,6 @@ class KVCache:
             begin, end = cu_seqlens[b], cu_seqlens[b + 1]
             self.keys[layer, b, :, : end - begin] = keys[begin:end].swapaxes(0, 1)
             self.values[layer, b, :, : end - begin] = values[begin:end].swapaxes(0, 1)
-
-    def append(self, layer: int, keys: Reals, values: Reals) -> None:
-        """Keep one more token of each sequence, at the place that `lengths` already counts."""
-        for b in range(self.batch):
-            self.keys[layer, b, :, self.lengths[b] - 1] = keys[b]
-            self.values[layer, b, :, self.lengths[b] - 1] = values[b]
 
     def reorder(self, beams: list[int]) -> None:
         """Sequence b goes on from what sequence beams[b] has read."""

@@ -55,7 +55,7 @@ class Embedding(Layer):
         self.dposition = gradients[POSITION_WEIGHT] if gradients and self.learned else None
 
     def forward(self, p: Pass, x: Reals) -> None:
-        _kernels.embedding_forward(x, p.tokens, self.weight, p.positions, self.position_weight, p.n_threads)
+        p.calls.embedding_forward(x, p.tokens, self.weight, p.positions, self.position_weight, p.n_threads)
 
     def backward(self, p: Pass, dx: Reals) -> None:
         """ADDS to the gradients of the tables."""

@@ -38,7 +38,7 @@ class LMHead(Layer):
         self.losses = arena.floats(rows)
 
     def forward(self, p: Pass, x: Reals, logits: Floats) -> None:
-        _kernels.lm_logits(logits, x, self.weight, self.bias, p.n_threads)
+        p.calls.lm_logits(logits, x, self.weight, self.bias, p.n_threads)
 
     def loss(self, p: Pass, x: Reals, targets: Ints, dx: Reals | None) -> float:
         """Sum of the losses of all rows whose target is not negative. With dx: WRITES its gradient there and ADDS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from rgz import _kernels
 from rgz.memory import Arena, Floats, Ints, Parameter, Reals
 from rgz.nn.cache import KVCache
 
@@ -19,6 +20,7 @@ class Pass:
     dropout_seed, dropout_stream : key and first counter of this pass's random numbers.
     loss_scale : what all gradients are multiplied by, so that small ones are not lost in 16 bits.
     cache : keys and values of earlier tokens. With `decoding` each row is the next token of sequence `row`.
+    calls : makes the calls of kernels in forward; one that also writes them down is for decoding.
     """
 
     tokens: Ints
@@ -31,6 +33,7 @@ class Pass:
     loss_scale: float = 1.0
     cache: KVCache | None = None
     decoding: bool = False
+    calls: _kernels.Calls = _kernels.NOW
 
 
 class Layer:

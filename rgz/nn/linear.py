@@ -27,11 +27,11 @@ class Linear(Layer):
         self.dbias = gradients[f"{self.name}.bias"] if gradients and self.has_bias else None
 
     def forward(self, p: Pass, x: Reals, y: Reals, residual: Reals | None = None) -> None:
-        _kernels.linear_forward(y, x, self.weight, self.bias, residual, p.n_threads)
+        p.calls.linear_forward(y, x, self.weight, self.bias, residual, p.n_threads)
 
     def forward_activated(self, p: Pass, x: Reals, y: Reals, activated: Reals, activation: str) -> None:
         """WRITES y and activation(y) in one pass: relu, gelu, gelu_tanh."""
-        _kernels.linear_activation_forward(activated, y, x, self.weight, self.bias, activation, p.n_threads)
+        p.calls.linear_activation_forward(activated, y, x, self.weight, self.bias, activation, p.n_threads)
 
     def backward(self, p: Pass, dy: Reals, x: Reals, dx: Reals) -> None:
         """WRITES dx, ADDS to the parameters' gradients."""

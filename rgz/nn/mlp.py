@@ -55,7 +55,7 @@ class MLP(Layer):
     def forward(self, p: Pass, x: Reals, y: Reals, residual: Reals | None) -> None:
         if self.act == "swiglu":
             self.up_proj.forward(p, x, self.up)
-            _kernels.swiglu_forward(self.activated, self.up, p.n_threads)
+            p.calls.swiglu_forward(self.activated, self.up, p.n_threads)
         else:
             self.up_proj.forward_activated(p, x, self.up, self.activated, self.act)
         self.down_proj.forward(p, self.activated, y, residual)

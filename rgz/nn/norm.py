@@ -39,9 +39,9 @@ class Norm(Layer):
 
     def forward(self, p: Pass, x: Reals, y: Reals) -> None:
         if self.centered:
-            _kernels.layernorm_forward(y, self.mean, self.rstd, x, self.weight, self.bias, self.eps, p.n_threads)
+            p.calls.layernorm_forward(y, self.mean, self.rstd, x, self.weight, self.bias, self.eps, p.n_threads)
         else:
-            _kernels.rmsnorm_forward(y, self.rstd, x, self.weight, self.eps, p.n_threads)
+            p.calls.rmsnorm_forward(y, self.rstd, x, self.weight, self.eps, p.n_threads)
 
     def backward(self, p: Pass, dy: Reals, x: Reals, dx: Reals, accumulate: bool) -> None:
         """WRITES dx, or ADDS to it with `accumulate`; ADDS to the parameters' gradients."""

@@ -50,6 +50,54 @@ def test_reading_with_a_cache_equals_reading_anew(isa, family, batch):
     np.testing.assert_allclose(window.logits, fresh, atol=1e-4 * np.abs(fresh).max())
 
 
+def read_on(window, count):
+    """The logits after each of the tokens 10, 11 and so on."""
+    logits = []
+    for token in range(10, 10 + count):
+        window.push([token])
+        logits.append(window.logits.tobytes())
+        yield logits
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_the_model_does_between_two_tokens_changes_nothing(family, dtype):
+    """A token is read by calls that were written down, with buffers of their own."""
+    model, text = build(family, vocab=280), rgz.CharTokenizer.train(["白日依山尽，黄河入海流。"])
+    model.compute_in(dtype)
+    alone = list(read_on(Window(model, [5, 6]), 6))[-1]
+    whole = model(np.full((3, 20), 7)).tobytes()
+    between = [
+        lambda: None,
+        lambda: generate(model, text, "山", max_new_tokens=3),
+        lambda: list(ChatSession(model, text, max_new_tokens=3).reply("日")),
+        lambda: model.bind(None),
+        lambda: Window(model, [8, 9], batch=3),
+        lambda: None,
+    ]
+    first, second = read_on(Window(model, [5, 6]), 6), read_on(Window(model, [5, 6]), 6)
+    for call in between:
+        one, other = next(first), next(second)
+        assert model(np.full((3, 20), 7)).tobytes() == whole
+        call()
+    assert one == other == alone
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_other_weights_count_from_the_next_token_on(dtype):
+    """Whether they are written into the model or it is pointed at others."""
+    model, prompt = build(), [5, 6]
+    model.compute_in(dtype)
+    window, logits = Window(model, prompt), []
+    for change in (lambda: None, lambda: model.parameters()["model.norm.weight"].fill(0), lambda: model.start(4)):
+        for token in (7, 8):
+            window.push([token])
+        change()
+        window.push([9])
+        logits.append(window.logits.copy())
+    assert not (logits[0] == 0).any() and (logits[1] == 0).all() and not (logits[2] == 0).any()
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_window_slides_past_the_last_position(family):
     model = build(family, positions=16)

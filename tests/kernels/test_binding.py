@@ -186,7 +186,7 @@ def test_heads_that_do_not_divide_are_refused(kernel):
 
 @pytest.mark.parametrize("length", [0, -1, 68])
 def test_a_cache_length_out_of_range_is_refused(length):
-    match = rf"attention_decode: lengths must be in \[1, 67\], got {length} at 1"
+    match = rf"attention_decode: lengths must be in \[1, 68\), got {length} at 1"
     refused(case_of("attention_decode"), match, lengths=np.int32([1, length, 1]))
 
 
