@@ -99,21 +99,45 @@ cdef object word_of(str text, const uint32_t *characters, Py_ssize_t start, Py_s
 
 # --- text itself ---------------------------------------------------------------------------------------------------
 
-def text_pack(list texts, uint32_t[::1] out, int64_t[::1] documents):
-    """The characters of all texts end to end, and where each begins."""
-    cdef Py_ssize_t i, n, at = 0
-    need("text_pack", "length of documents", documents.shape[0], len(texts) + 1)
+def text_gather(list gathered, object texts, Py_ssize_t size, Py_ssize_t most, Py_ssize_t a_text):
+    """Append to `gathered`, of that `size`, what the iterator `texts` gives, while size stays within `most`; each counts
+    `a_text` besides its characters. Returns (size,) at the end of the texts, or (size, text) with one that does not fit
+    or is no str, and is not appended."""
+    cdef Py_ssize_t length
+    for text in texts:
+        if type(text) is not str:
+            return size, text
+        length = PyUnicode_GetLength(text) + a_text
+        if size + length > most:
+            return size, text
+        gathered.append(text)
+        size += length
+    return size,
+
+
+def text_offsets(list texts, int64_t[::1] documents):
+    """Where each text begins when they lie end to end; returns how many characters they have."""
+    cdef Py_ssize_t i, at = 0
+    need("text_offsets", "length of documents", documents.shape[0], len(texts) + 1)
     documents[0] = 0
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"text_pack: texts must be str, got {type(text).__name__} at {i}")
-        n = PyUnicode_GetLength(text)
-        need_at_least("text_pack", "length of out", out.shape[0], at + n)
-        if n:
-            PyUnicode_AsUCS4(text, <Py_UCS4 *> &out[at], n, 0)
-        at += n
+            raise TypeError(f"text_offsets: texts must be str, got {type(text).__name__} at {i}")
+        at += PyUnicode_GetLength(text)
         documents[i + 1] = at
     return at
+
+
+def text_pack(list texts, uint32_t[::1] out, const int64_t[::1] documents):
+    """The characters of all texts end to end; documents: their text_offsets."""
+    cdef Py_ssize_t i, n
+    need("text_pack", "length of documents", documents.shape[0], len(texts) + 1)
+    need_offsets("text_pack", "documents", documents, out.shape[0])
+    need("text_pack", "first of documents", documents[0], 0)
+    for i, text in enumerate(texts):
+        n = documents[i + 1] - documents[i]
+        if n:
+            PyUnicode_AsUCS4(text, <Py_UCS4 *> &out[documents[i]], n, 0)  # refuses what is no str, or longer
 
 
 def text_segment(str text, TextDictionary dictionary, bint hmm):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +40,9 @@ class Batch:
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts
-        self.n_characters = sum(map(len, texts))
-        self._text = np.empty(self.n_characters, np.uint32)
         self._documents = np.empty(len(texts) + 1, np.int64)
+        self.n_characters = _kernels.text_offsets(texts, self._documents)
+        self._text = np.empty(self.n_characters, np.uint32)
         _kernels.text_pack(texts, self._text, self._documents)
         most = len(texts) + self.n_characters // _SPAN
         spans, self._first = np.empty(most + 1, np.int64), np.empty(len(texts) + 1, np.int64)
@@ -94,26 +94,23 @@ def groups(texts: Iterable[str]) -> Iterator[list[str]]:
     """Yield the texts in lists of at most some 260,000 characters, or one longer text: memory is bounded."""
     refuse_one_text(texts)
     waiting: list[str] = []
-    size, take, texts = 0, 1, iter(texts)
-    while several := list(islice(texts, take)):
-        if set(map(type, several)) != {str}:
-            refuse_no_texts(several)
-            several = [str.__str__(text) for text in several]  # such as NumPy's: the kernels take Python's own
-        together = sum(map(len, several)) + _A_TEXT * len(several)
-        for group in [several] if size + together <= _GROUP else [[text] for text in several]:
-            length = sum(map(len, group))
-            if length > _LONGEST:
-                raise RgzError(
-                    tr("one text must have at most 2**31 characters, got {count}: cut it at lines", count=length)
-                )
-            length += _A_TEXT * len(group)
-            if waiting and size + length > _GROUP:
-                yield waiting
-                waiting, size = [], 0
-            waiting += group
-            size += length
-        # Short texts by the handful, for Python's part is serial; not so many that they would fill a group.
-        take = max(1, min(64, _GROUP * len(several) // (4 * together)))
+    size, remaining = 0, iter(texts)
+    while True:
+        size, *stopped = _kernels.text_gather(waiting, remaining, size, _GROUP, _A_TEXT)
+        if not stopped:
+            break
+        [text] = stopped  # too long for this group, or no str
+        refuse_no_texts([text])
+        text = str.__str__(text)  # such as NumPy's: the kernels take Python's own
+        if len(text) > _LONGEST:
+            raise RgzError(
+                tr("one text must have at most 2**31 characters, got {count}: cut it at lines", count=len(text))
+            )
+        if waiting and size + len(text) + _A_TEXT > _GROUP:
+            yield waiting
+            waiting, size = [], 0
+        waiting.append(text)
+        size += len(text) + _A_TEXT
     if waiting:
         yield waiting
 
@@ -130,6 +127,11 @@ def refuse_no_texts(values: Iterable[str]) -> None:
 def batches(texts: Iterable[str]) -> Iterator[Batch]:
     """Yield the texts in batches, in their order; no more of them are held than those of one batch."""
     return map(Batch, groups(texts))
+
+
+def room_for(count: int, room: NDArray[np.int32]) -> NDArray[np.int32]:
+    """An array for the results of one portion after another, the same while it is large enough: new memory is slow."""
+    return room if len(room) >= count else np.empty(count, np.int32)
 
 
 def joined(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:

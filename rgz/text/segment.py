@@ -7,14 +7,14 @@ product of word frequencies wins. With `hmm`, a hidden Markov model joins what t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgz import _kernels
-from rgz.text.batch import Batch, batches, joined, refuse_no_texts
+from rgz.text.batch import Batch, batches, joined, refuse_no_texts, room_for
 from rgz.text.dictionary import jieba_files, kept_folder, load
 from rgz.text.user_words import checked_entries, read_user_dictionary
 from rgz.threads import process_lock, resolve_threads
@@ -55,8 +55,7 @@ class Segmenter:
     def segment_batch(self, texts: Iterable[str], hmm: bool = False, n_threads: int | None = None) -> list[list[str]]:
         """Return the words of each text. The threads cut; the texts of the words are made by one of them."""
         words = []
-        for batch in batches(texts):
-            ends, offsets = self._cut(batch, hmm, resolve_threads(n_threads))
+        for batch, ends, offsets in self._cut(texts, hmm, n_threads):
             wide, bounds = ends.astype(np.int64), pairwise(offsets.tolist())
             words += [
                 _kernels.text_pieces(text, characters, wide[first:last])
@@ -73,21 +72,25 @@ class Segmenter:
         offsets : (texts + 1,) int64; the words of text d are ends[offsets[d] : offsets[d + 1]].
         """
         parts, counts = [np.empty(0, np.int32)], [np.zeros(1, np.int64)]
-        for batch in batches(texts):
-            ends, offsets = self._cut(batch, hmm, resolve_threads(n_threads))
+        for _, ends, offsets in self._cut(texts, hmm, n_threads):
             parts.append(ends)
             counts.append(np.diff(offsets))
         return np.concatenate(parts), np.cumsum(np.concatenate(counts))
 
-    def _cut(self, batch: Batch, hmm: bool, n_threads: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        parts, dictionary = [], self.dictionary
-        for part in batch.parts(n_threads):
-            ends = np.empty(len(part.text), np.int32)
-            found = _kernels.text_cut(
-                ends, part.counts, dictionary, part.text, part.spans, part.starts, hmm, part.scratch, part.n_threads
-            )
-            parts.append(ends[:found])
-        return joined(parts), batch.offsets()
+    def _cut(
+        self, texts: Iterable[str], hmm: bool, n_threads: int | None
+    ) -> Iterator[tuple[Batch, NDArray[np.int32], NDArray[np.int64]]]:
+        """Yield some texts after others with what `word_ends` returns of them."""
+        dictionary, threads, ends = self.dictionary, resolve_threads(n_threads), np.empty(0, np.int32)
+        for batch in batches(texts):
+            parts = []
+            for part in batch.parts(threads):
+                ends = room_for(len(part.text), ends)
+                found = _kernels.text_cut(
+                    ends, part.counts, dictionary, part.text, part.spans, part.starts, hmm, part.scratch, part.n_threads
+                )
+                parts.append(ends[:found].copy())
+            yield batch, joined(parts), batch.offsets()
 
 
 _jieba = Segmenter()

@@ -25,7 +25,7 @@ from rgz.errors import RgzError
 from rgz.files import write_text_atomic
 from rgz.messages import tr
 from rgz.strict import must_be, need_integer
-from rgz.text.batch import batches, joined, refuse_no_texts, refuse_one_text
+from rgz.text.batch import batches, joined, refuse_no_texts, refuse_one_text, room_for
 from rgz.text.stream import LONE_SURROGATE, TextStream, bytes_to_text
 from rgz.threads import resolve_threads
 
@@ -121,12 +121,11 @@ class Tokenizer:
         goes through as much memory. progress(texts, characters) is called after each of these portions.
         """
         n_texts = n_characters = 0
-        threads, ids = resolve_threads(n_threads), np.empty(0, np.int32)  # one room for all: new memory is slow
+        threads, ids = resolve_threads(n_threads), np.empty(0, np.int32)
         for batch in batches(texts):
             parts = []
             for part in batch.parts(threads):
-                if len(ids) < 4 * len(part.text):
-                    ids = np.empty(4 * len(part.text), np.int32)
+                ids = room_for(4 * len(part.text), ids)
                 found = _kernels.text_encode(
                     ids, part.counts, self._dictionary, self._vocabulary, part.text, part.spans, part.scratch,
                     part.n_threads,
