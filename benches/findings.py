@@ -62,7 +62,7 @@ FINDINGS: dict[str, Finding] = {
     },
     **{
         f"memory {name} smallest": Finding(
-            f"the same, moments in bfloat16 too: {name}", f"同上，动量也用 bfloat16：{name}", "MB", SIZE
+            f"the same, moments in 8 bits: {name}", f"同上，动量只用 8 位：{name}", "MB", SIZE
         )
         for name in _STEP
     },
@@ -72,7 +72,7 @@ FINDINGS: dict[str, Finding] = {
             FACTOR,
         )
         for text in ("rustgpt-chinese", "china_laws")
-        for dtype in ("bfloat16", "float16", "bfloat16 moments")
+        for dtype in ("bfloat16", "float16", "bfloat16 moments", "int8 moments")
     },
     "epoch": Finding(
         "RustGPT-Chinese's corpus, an epoch in batches of 16; PyTorch with like lengths together",

@@ -14,6 +14,7 @@ WAYS = {
     "bfloat16": {"dtype": "bfloat16"},
     "float16": {"dtype": "float16"},
     "bfloat16 moments": {"dtype": "bfloat16", "optim_dtype": "bfloat16"},
+    "int8 moments": {"dtype": "bfloat16", "optim_dtype": "int8"},
 }
 LAWS_BYTES = 5_000_000
 STEPS = {"rustgpt-chinese": 150, "china_laws": 300}

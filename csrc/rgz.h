@@ -58,6 +58,9 @@ enum { RGZ_NO_ACTIVATION, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH };
 /* Floats per block of the fixed partial sums in squared_norm. */
 #define RGZ_NORM_BLOCK 65536
 
+/* Elements that share a unit in adamw_int8. */
+#define RGZ_MOMENT_BLOCK 256
+
 int rgz_openmp(void); /* the OpenMP version this was built with, 0 if without */
 
 #ifdef __cplusplus

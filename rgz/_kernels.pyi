@@ -30,6 +30,7 @@ def openmp() -> int: ...
 def attention_scratch(head_size: int, n_threads: int) -> int: ...
 def norm_scratch(rows: int, cols: int) -> int: ...
 def squared_norm_scratch(n: int) -> int: ...
+def moment_blocks(n: int, n_decayed: int) -> int: ...
 def linear_forward(
     y: Reals, x: Reals, weight: Reals, bias: Floats | None, residual: Reals | None, n_threads: int
 ) -> None: ...
@@ -175,6 +176,27 @@ def adamw_bf16(
     grad: Floats,
     m: Halves,
     v: Halves,
+    n_decayed: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    correction1: float,
+    correction2: float,
+    grad_scale: float,
+    seed: int,
+    stream: int,
+    n_threads: int,
+) -> None: ...
+def adamw_int8(
+    weight: Floats,
+    copy: Reals | None,
+    grad: Floats,
+    m: NDArray[np.int8],
+    v: Bytes,
+    m_units: Floats,
+    v_units: Floats,
     n_decayed: int,
     lr: float,
     beta1: float,

@@ -8,11 +8,11 @@ cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "rgz.h" nogil:
     ctypedef Py_ssize_t rgz_int
-    int RGZ_ROW_BLOCK, RGZ_NORM_BLOCK, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH, RGZ_F32, RGZ_BF16, RGZ_F16
+    int RGZ_ROW_BLOCK, RGZ_NORM_BLOCK, RGZ_MOMENT_BLOCK, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH, RGZ_F32, RGZ_BF16, RGZ_F16
     ctypedef struct rgz_kernels:
         void (*name)(declared) noexcept nogil
         void (*linear_forward)(void *, const void *, const void *, const float *, const void *, rgz_int, rgz_int,
@@ -68,6 +68,8 @@ cdef extern from "rgz.h" nogil:
                       float, float, float, int) noexcept nogil
         void (*adamw_bf16)(float *, void *, float *, uint16_t *, uint16_t *, rgz_int, rgz_int, float, float, float,
                            float, float, float, float, float, uint64_t, uint64_t, int) noexcept nogil
+        void (*adamw_int8)(float *, void *, float *, int8_t *, uint8_t *, float *, float *, rgz_int, rgz_int, float,
+                           float, float, float, float, float, float, float, uint64_t, uint64_t, int) noexcept nogil
 
     const char *rgz_isa_name(int)
     int rgz_isa_compiled(int)
@@ -137,6 +139,11 @@ def norm_scratch(Py_ssize_t rows, Py_ssize_t cols):
 def squared_norm_scratch(Py_ssize_t n):
     """Doubles of scratch that squared_norm needs."""
     return (n + RGZ_NORM_BLOCK - 1) // RGZ_NORM_BLOCK
+
+
+def moment_blocks(Py_ssize_t n, Py_ssize_t n_decayed):
+    """Units of each moment that adamw_int8 needs."""
+    return -(-n_decayed // RGZ_MOMENT_BLOCK) - (n_decayed - n) // RGZ_MOMENT_BLOCK
 
 
 include "_checks.pxi"

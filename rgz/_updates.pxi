@@ -89,3 +89,19 @@ def adamw_bf16(float[::1] weight, copy, float[::1] grad, uint16_t[::1] m, uint16
         rgz_active(storage).adamw_bf16(&weight[0], copy_, &grad[0], &m[0], &v[0], weight.shape[0], n_decayed, lr,
                                        beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale, seed,
                                        stream, n_threads)
+
+
+def adamw_int8(float[::1] weight, copy, float[::1] grad, int8_t[::1] m, uint8_t[::1] v, float[::1] m_units,
+               float[::1] v_units, Py_ssize_t n_decayed, float lr, float beta1, float beta2, float eps,
+               float weight_decay, float correction1, float correction2, float grad_scale, uint64_t seed,
+               uint64_t stream, int n_threads):
+    cdef int storage
+    cdef void *copy_ = need_update("adamw_int8", weight.shape[0], copy, n_decayed, grad.shape[0], m.shape[0],
+                                   v.shape[0], n_threads, &storage)
+    cdef Py_ssize_t blocks = moment_blocks(weight.shape[0], n_decayed)
+    need("adamw_int8", "length of m_units", m_units.shape[0], blocks)
+    need("adamw_int8", "length of v_units", v_units.shape[0], blocks)
+    with nogil:
+        rgz_active(storage).adamw_int8(&weight[0], copy_, &grad[0], &m[0], &v[0], &m_units[0], &v_units[0],
+                                       weight.shape[0], n_decayed, lr, beta1, beta2, eps, weight_decay, correction1,
+                                       correction2, grad_scale, seed, stream, n_threads)

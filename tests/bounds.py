@@ -7,7 +7,7 @@ shape}, for outputs in 16 bits without what storing them adds: see `in_storage`.
 """
 
 import numpy as np
-from oracles import heads, lm_d_logits, logits_of, sigmoid, tanh_argument
+from oracles import heads, lm_d_logits, logits_of, moment_places, sigmoid, tanh_argument
 
 U = 2.0**-24
 EXP = 3 * U  # relative, of vmath.h's exp: 1.5 ulp
@@ -284,3 +284,22 @@ def adamw_bf16(a, want):
     """Up or down: each moment is off by less than the distance of two bfloat16."""
     bound = adamw(a, want)
     return bound | {name: bound[name] + 2.0**-7 * np.abs(want[name]) + 2.0**-133 for name in "mv"}
+
+
+def adamw_int8(a, want):
+    """Up or down: each moment is off by less than a level, besides what it is off as a number: a root of that at 0."""
+    m, v = np.abs(a["m"].astype(float)), a["v"].astype(float)
+    m_largest, v_largest = np.zeros(len(m)), np.zeros(len(m))
+    places = moment_places(len(m), a["n_decayed"])
+    for n, place in enumerate(places):
+        m[place], v[place] = m[place] ** 2 * a["m_units"][n], v[place] ** 4 * a["v_units"][n]
+        m_largest[place], v_largest[place] = want["m_units"][n] * 127**2, want["v_units"][n] * 255**4
+    real = {"m": np.abs(want["m"]) ** 2 * m_largest / 127**2, "v": want["v"] ** 4 * v_largest / 255**4}
+    bound = adamw(a | {"m": m, "v": v}, want | real)
+    off = bound["m"] + 8 * U * real["m"]
+    bound |= {"m": 1 + 127 * np.sqrt(off / m_largest) + 1e-3, "v": 1 + 1e-3}
+    bound["m_units"] = np.array(
+        [off[place].max() / 127**2 + 4 * U * w for place, w in zip(places, want["m_units"], strict=True)]
+    )
+    bound["v_units"] = 12 * U * want["v_units"]
+    return bound

@@ -245,6 +245,19 @@ def adamw_bf16(rng, n, n_decayed, copy=False):
     return call
 
 
+def adamw_int8(rng, n, n_decayed, copy=False):
+    call = adamw(rng, n, n_decayed, copy)
+    blocks = -(-n_decayed // 256) - (n_decayed - n) // 256
+    call.updates |= {
+        "m": rng.integers(-127, 128, n).astype(np.int8),
+        "v": rng.integers(0, 256, n).astype(np.uint8),
+        "m_units": rng.uniform(0.5, 1, blocks).astype(np.float32) / 127**2,
+        "v_units": rng.uniform(0.5, 1, blocks).astype(np.float32) / 255**4,
+    }
+    call.arguments |= {"seed": 2**63 + 1, "stream": 3}
+    return call
+
+
 def adamw(rng, n, n_decayed, copy=False):
     updates = {name: floats(rng, n) for name in ("weight", "grad", "m")} | {"v": floats(rng, n) ** 2}
     settings = {"lr": 1e-2, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}

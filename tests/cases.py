@@ -117,6 +117,11 @@ add("adamw", calls.adamw, UPDATES, ((50000, 12345), (4096 * 3, 4096)))
 add("adamw", calls.adamw, UPDATES, ((50000, 12345),), "copy", oracle=oracles.adamw_with_copy, copy=True)
 add("adamw_bf16", calls.adamw_bf16, UPDATES, ((50000, 12345), (4096 * 3, 4096)))
 add("adamw_bf16", calls.adamw_bf16, UPDATES, ((50000, 12345),), "copy", oracle=oracles.adamw_bf16_with_copy, copy=True)
+IN_BLOCKS = (*((n, part) for n in LANES for part in (n // 2, n)), (255, 0), (257, 256), (700, 300))
+add("adamw_int8", calls.adamw_int8, IN_BLOCKS, ((50000, 12345), (4096 * 3, 4096)))
+add(
+    "adamw_int8", calls.adamw_int8, IN_BLOCKS, ((50000, 12345),), "copy", oracle=oracles.adamw_int8_with_copy, copy=True
+)
 add("cast_from_float", calls.cast_from_float, VECTORS, ((10**6,),))
 add("cast_to_float", calls.cast_to_float, VECTORS, ((10**6,),))
 

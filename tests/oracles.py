@@ -301,3 +301,33 @@ def adamw_bf16(seed, stream, **arguments):
 
 def adamw_bf16_with_copy(seed, stream, **arguments):
     return adamw_with_copy(**arguments)
+
+
+def moment_places(n, n_decayed):
+    """The blocks of adamw_int8, as slices of the parameters."""
+    return [
+        slice(first, min(first + 256, end))
+        for begin, end in ((0, n_decayed), (n_decayed, n))
+        for first in range(begin, end, 256)
+    ]
+
+
+def adamw_int8(seed, stream, m, v, m_units, v_units, n_decayed, **arguments):
+    """Moments as real numbers of levels, of which the kernel stores one of the two neighbours."""
+    places = moment_places(len(m), n_decayed)
+    m, v = np.asarray(m, float), np.asarray(v, float)
+    for place, m_unit, v_unit in zip(places, m_units, v_units, strict=True):
+        m[place], v[place] = np.sign(m[place]) * m[place] ** 2 * m_unit, v[place] ** 4 * v_unit
+    out = adamw(m=m, v=v, n_decayed=n_decayed, **arguments)
+    m, v = out["m"], out["v"]
+    out["m_units"] = np.array([max(np.abs(m[place]).max(), 1e-30) / 127**2 for place in places])
+    out["v_units"] = np.array([max(v[place].max(), 1e-30) / 255**4 for place in places])
+    for place, m_unit, v_unit in zip(places, out["m_units"], out["v_units"], strict=True):
+        m[place] = np.sign(m[place]) * np.sqrt(np.abs(m[place]) / m_unit)
+        v[place] = np.maximum((v[place] / v_unit) ** 0.25, v[place] > 0)
+    return out
+
+
+def adamw_int8_with_copy(n_decayed, **arguments):
+    out = adamw_int8(n_decayed=n_decayed, **arguments)
+    return out | {"copy": out["weight"][:n_decayed]}

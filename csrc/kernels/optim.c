@@ -11,10 +11,16 @@
  *   adamw_bf16: the same with m and v stored in bfloat16, each rounded up or down by 16 random bits: those of Philox with
  *     key seed and counter (the element's place rounded down to a block of 64, plus its place there mod 16, stream)
  *
- * Shapes: all of n floats; partial is scratch of ceil(n / RGZ_NORM_BLOCK) doubles.
+ *   adamw_int8: the same with each in 8 bits and, for every block of RGZ_MOMENT_BLOCK elements (the decayed ones have
+ *     blocks of their own), a unit u: m = sign(q) q^2 u of -127 <= q <= 127 and v = q^4 u of 0 <= q <= 255, rounded to one
+ *     of the two neighbours by the same random bits, so that the mean is right. A v that is not 0 never becomes 0, by
+ *     which m would be divided, but at least the smallest one of its block: the largest times 2.4e-10.
+ *
+ * Shapes: all of n floats, units of one for every block; partial is scratch of ceil(n / RGZ_NORM_BLOCK) doubles.
  * Threads: fixed blocks whose sums are added in order; same bits for any n_threads.
  * Sources: Loshchilov, Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101, algorithm 2; stochastic
- * rounding: Gupta et al. 2015, arXiv:1502.02551, section 3.1.
+ * rounding: Gupta et al. 2015, arXiv:1502.02551, section 3.1; a unit for every block: Dettmers et al. 2022, "8-bit
+ * optimizers via block-wise quantization", arXiv:2110.02861, section 2.1.
  */
 #include "kernel.h"
 #include "simd/philox.h"
@@ -61,16 +67,109 @@ static void round_stochastically(uint16_t *to, const float *x, const uint32_t *r
     }
 }
 
+enum { BLOCK = RGZ_MOMENT_BLOCK };
+_Static_assert(RGZ_CHUNK % BLOCK == 0 && BLOCK % PHILOX_WORDS == 0, "blocks fill chunks, draws fill blocks");
+
+/* Where the largest of a block is smaller, its moments move nothing. */
+#define LEAST_LARGEST 1e-30f
+
+RGZ_INLINE vf vf_size(vf x) { return vf_max(x, vf_sub(vf_zero(), x)); }
+
+RGZ_INLINE float largest_of(const float *x, rgz_int n) {
+    vf top = vf_zero();
+    RGZ_FOR_VECTORS (i, live, n) {
+        top = vf_max(top, vf_size(vf_load_n(x + i, live))); /* lanes that are not live are 0 */
+    }
+    return fmaxf(vf_max_lane(top), LEAST_LARGEST);
+}
+
+/* Up where what is left of the number is more of the step than a draw from [0, 1). */
+RGZ_INLINE int drawn_up(float left, float step, uint32_t random) {
+    return left > step * (float)(random & 0xffffu) * 0x1p-16f;
+}
+
+/* Of NaN too, which no integer holds: that it was there shows in the weight. */
+RGZ_INLINE float at_most(float x, float most) { return x < most ? x : most; }
+
+static float round_to_squares(int8_t *to, const float *x, const uint32_t *random, rgz_int n) {
+    const float unit = largest_of(x, n) / (127.0f * 127.0f);
+    float root[BLOCK];
+    RGZ_FOR_VECTORS (i, live, n) {
+        vf_store(root + i, vf_sqrt(vf_div(vf_size(vf_load_n(x + i, live)), vf_set1(unit))));
+    }
+    for (rgz_int i = 0; i < n; i++) {
+        const float level = (float)(int32_t)at_most(root[i], 127.0f);
+        const float left = root[i] * root[i] - level * level;
+        const int32_t q = (int32_t)level + (level < 127.0f && drawn_up(left, 2.0f * level + 1.0f, random[i]));
+        to[i] = (int8_t)(x[i] < 0.0f ? -q : q);
+    }
+    return unit;
+}
+
+static float round_to_fourth_powers(uint8_t *to, const float *x, const uint32_t *random, rgz_int n) {
+    const float unit = largest_of(x, n) / (255.0f * 255.0f * 255.0f * 255.0f);
+    float root[BLOCK];
+    RGZ_FOR_VECTORS (i, live, n) {
+        vf_store(root + i, vf_sqrt(vf_sqrt(vf_div(vf_load_n(x + i, live), vf_set1(unit)))));
+    }
+    for (rgz_int i = 0; i < n; i++) {
+        const float level = (float)(int32_t)at_most(root[i], 255.0f), next = level + 1.0f;
+        const float below = level * level * level * level, power = root[i] * root[i] * root[i] * root[i];
+        int32_t q = (int32_t)level;
+        q += q < 255 && drawn_up(power - below, next * next * next * next - below, random[i] >> 16);
+        to[i] = (uint8_t)(q || !(x[i] > 0.0f) ? q : 1);
+    }
+    return unit;
+}
+
 /* What an update is told besides the vectors. */
 typedef struct {
     float lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale;
     uint64_t seed, stream;
 } update;
 
-/* m and v are float, or with m16 and v16 the bits of bfloat16. */
-RGZ_INLINE void adamw_pass(float *weight, rgz_real *copy, float *grad, float *m, float *v, uint16_t *m16, uint16_t *v16,
-                           rgz_int n, rgz_int n_decayed, update u, int n_threads) {
-    enum { AT_ONCE = PHILOX_WORDS };
+/* m and v: float, the bits of bfloat16, or int8_t and uint8_t with their units. */
+typedef enum { IN_FLOAT, IN_BF16, IN_INT8 } moment_kind;
+typedef struct {
+    void *m, *v;
+    float *m_units, *v_units;
+} moments;
+
+RGZ_INLINE void read_moments(const moment_kind kind, float *m, float *v, moments from, rgz_int first, rgz_int block,
+                             rgz_int n) {
+    if (kind == IN_BF16) {
+        RGZ_FOR_VECTORS (i, live, n) {
+            vf_store(m + i, vf_load_bf16_n((uint16_t *)from.m + first + i, live));
+            vf_store(v + i, vf_load_bf16_n((uint16_t *)from.v + first + i, live));
+        }
+        return;
+    }
+    const int8_t *m8 = (int8_t *)from.m + first;
+    const uint8_t *v8 = (uint8_t *)from.v + first;
+    const float m_unit = from.m_units[block], v_unit = from.v_units[block];
+    for (rgz_int i = 0; i < n; i++) {
+        const float q = (float)m8[i], square = (float)v8[i] * (float)v8[i];
+        m[i] = q * fabsf(q) * m_unit;
+        v[i] = square * square * v_unit;
+    }
+}
+
+RGZ_INLINE void write_moments(const moment_kind kind, moments to, const float *m, const float *v, rgz_int first,
+                              rgz_int block, rgz_int n, update u) {
+    uint32_t random[BLOCK]; /* the draws of 64 elements are those of the first one's place */
+    for (rgz_int i = 0; i < n; i += PHILOX_WORDS)
+        philox4x32(random + i, PHILOX_QUADS, (uint64_t)(first + i), u.stream, u.seed);
+    if (kind == IN_BF16) {
+        round_stochastically((uint16_t *)to.m + first, m, random, 0, n);
+        round_stochastically((uint16_t *)to.v + first, v, random, 16, n);
+    } else {
+        to.m_units[block] = round_to_squares((int8_t *)to.m + first, m, random, n);
+        to.v_units[block] = round_to_fourth_powers((uint8_t *)to.v + first, v, random, n);
+    }
+}
+
+RGZ_INLINE void adamw_pass(const moment_kind kind, float *weight, rgz_real *copy, float *grad, moments kept, rgz_int n,
+                           rgz_int n_decayed, update u, int n_threads) {
     const vf b1 = vf_set1(u.beta1), b2 = vf_set1(u.beta2), scale = vf_set1(u.grad_scale), epsilon = vf_set1(u.eps);
     const vf rest1 = vf_set1(1.0f - u.beta1), rest2 = vf_set1(1.0f - u.beta2);
     const vf step = vf_set1(u.lr / u.correction1), root = vf_set1(1.0f / sqrtf(u.correction2));
@@ -81,36 +180,29 @@ RGZ_INLINE void adamw_pass(float *weight, rgz_real *copy, float *grad, float *m,
         const rgz_int begin = decayed ? chunk * RGZ_CHUNK : n_decayed + (chunk - head) * RGZ_CHUNK;
         const rgz_int end = rgz_min(decayed ? n_decayed : n, begin + RGZ_CHUNK);
         const vf keep = vf_set1(decayed ? 1.0f - u.lr * u.weight_decay : 1.0f);
-        for (rgz_int block = begin; block < end; block += AT_ONCE) {
-            float means[AT_ONCE], squares[AT_ONCE];
-            const rgz_int count = rgz_min(AT_ONCE, end - block);
+        for (rgz_int first = begin; first < end; first += BLOCK) {
+            const rgz_int block =
+                decayed ? first / BLOCK : rgz_blocks(n_decayed, BLOCK) + (first - n_decayed) / BLOCK;
+            const rgz_int count = rgz_min(BLOCK, end - first);
+            float read_m[BLOCK], read_v[BLOCK];
+            float *const m = kind == IN_FLOAT ? (float *)kept.m + first : read_m;
+            float *const v = kind == IN_FLOAT ? (float *)kept.v + first : read_v;
+            if (kind != IN_FLOAT) read_moments(kind, m, v, kept, first, block, count);
             RGZ_FOR_VECTORS (j, live, count) {
-                const rgz_int i = block + j;
-                const vf m_before = m16 ? vf_load_bf16_n(m16 + i, live) : vf_load_n(m + i, live);
-                const vf v_before = v16 ? vf_load_bf16_n(v16 + i, live) : vf_load_n(v + i, live);
+                const rgz_int i = first + j;
                 vf g = vf_mul(vf_load_n(grad + i, live), scale);
-                vf mean = vf_fma(b1, m_before, vf_mul(rest1, g));
-                vf square = vf_fma(b2, v_before, vf_mul(rest2, vf_mul(g, g)));
+                vf mean = vf_fma(b1, vf_load_n(m + j, live), vf_mul(rest1, g));
+                vf square = vf_fma(b2, vf_load_n(v + j, live), vf_mul(rest2, vf_mul(g, g)));
                 vf down = vf_add(vf_mul(vf_sqrt(square), root), epsilon);
                 vf w = vf_mul(vf_load_n(weight + i, live), keep);
                 w = vf_fnma(step, vf_div(mean, down), w);
                 vf_store_n(weight + i, w, live);
                 if (copy && decayed) vr_store_n(copy + i, w, live);
-                if (m16) {
-                    vf_store(means + j, mean);
-                    vf_store(squares + j, square);
-                } else {
-                    vf_store_n(m + i, mean, live);
-                    vf_store_n(v + i, square, live);
-                }
+                vf_store_n(m + j, mean, live);
+                vf_store_n(v + j, square, live);
                 vf_store_n(grad + i, vf_zero(), live);
             }
-            if (m16) { /* the draws of a block are those of its first element's place */
-                uint32_t random[AT_ONCE];
-                philox4x32(random, PHILOX_QUADS, (uint64_t)block, u.stream, u.seed);
-                round_stochastically(m16 + block, means, random, 0, count);
-                round_stochastically(v16 + block, squares, random, 16, count);
-            }
+            if (kind != IN_FLOAT) write_moments(kind, kept, m, v, first, block, count, u);
         }
     }
 }
@@ -119,7 +211,7 @@ void RGZ_FN(adamw)(float *weight, rgz_real *copy, float *grad, float *m, float *
                    float lr, float beta1, float beta2, float eps, float weight_decay, float correction1,
                    float correction2, float grad_scale, int n_threads) {
     const update u = {lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale, 0, 0};
-    adamw_pass(weight, copy, grad, m, v, NULL, NULL, n, n_decayed, u, n_threads);
+    adamw_pass(IN_FLOAT, weight, copy, grad, (moments){m, v, NULL, NULL}, n, n_decayed, u, n_threads);
 }
 
 void RGZ_FN(adamw_bf16)(float *weight, rgz_real *copy, float *grad, uint16_t *m, uint16_t *v, rgz_int n,
@@ -127,5 +219,13 @@ void RGZ_FN(adamw_bf16)(float *weight, rgz_real *copy, float *grad, uint16_t *m,
                         float correction1, float correction2, float grad_scale, uint64_t seed, uint64_t stream,
                         int n_threads) {
     const update u = {lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale, seed, stream};
-    adamw_pass(weight, copy, grad, NULL, NULL, m, v, n, n_decayed, u, n_threads);
+    adamw_pass(IN_BF16, weight, copy, grad, (moments){m, v, NULL, NULL}, n, n_decayed, u, n_threads);
+}
+
+void RGZ_FN(adamw_int8)(float *weight, rgz_real *copy, float *grad, int8_t *m, uint8_t *v, float *m_units,
+                        float *v_units, rgz_int n, rgz_int n_decayed, float lr, float beta1, float beta2, float eps,
+                        float weight_decay, float correction1, float correction2, float grad_scale, uint64_t seed,
+                        uint64_t stream, int n_threads) {
+    const update u = {lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale, seed, stream};
+    adamw_pass(IN_INT8, weight, copy, grad, (moments){m, v, m_units, v_units}, n, n_decayed, u, n_threads);
 }

@@ -17,6 +17,7 @@ from rgz.data import Batch
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.models.decoder import Decoder
+from rgz.optim.adamw import moment_bytes
 from rgz.train.plan import make_step
 from rgz.train.portions import portions
 from rgz.train.step import TrainStep
@@ -31,9 +32,8 @@ _TIMED_FLOPS = 1e10  # a fraction of a second on any machine worth training on
 
 def bytes_before_training(config: ModelConfig, args: TrainingArguments) -> int:
     """What weights, gradients, both moments and, where it computes in 16 bits, a copy of the weights in these take."""
-    moment = 4 if args.optim_dtype == "float32" else 2
-    copy = 0 if args.dtype == "float32" else 2  # of biases and norms there is none: next to nothing
-    return (4 + 4 + 2 * moment + copy) * config.num_parameters()
+    n, copy = config.num_parameters(), 0 if args.dtype == "float32" else 2
+    return (4 + 4 + copy) * n + moment_bytes(args.optim_dtype, n, n)  # biases and norms apart: next to nothing
 
 
 def refuse_too_large(config: ModelConfig, args: TrainingArguments) -> None:

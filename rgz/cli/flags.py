@@ -64,7 +64,7 @@ def training_helps() -> dict[str, str]:
         "adam_epsilon": tr("epsilon of AdamW"),
         "max_grad_norm": tr("clip the gradient to this norm"),
         "dtype": tr("numbers to compute with; 16 bits take half the memory for activations"),
-        "optim_dtype": tr("numbers to keep the optimizer's moments in; bfloat16 takes half the memory"),
+        "optim_dtype": tr("numbers to keep the optimizer's moments in; bfloat16 takes half the memory, int8 a quarter"),
         "loss_scale": tr("of float16: a fixed factor; none: adapts"),
         "packing": tr("fill each batch up with whole sequences"),
         "group_by_length": tr("batches of sequences of like length"),

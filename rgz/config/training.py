@@ -11,7 +11,7 @@ from rgz.messages import tr
 from rgz.strict import Strict, parse_augment, parse_bytes, parse_seconds, unknown_name
 
 DTYPES = ("float32", "bfloat16", "float16")
-OPTIM_DTYPES = ("float32", "bfloat16")
+OPTIM_DTYPES = ("float32", "bfloat16", "int8")
 LR_INTERVALS = ("step", "epoch")
 SAVE_STRATEGIES = ("no", "steps", "seconds", "epoch", "best", "last", "best+last", "best+steps", "best+epoch")
 REPORTERS = ("console", "jsonl", "csv", "tensorboard")
@@ -40,7 +40,8 @@ class TrainingArguments(Strict):
     early_stopping_patience : evaluations without improvement of metric_for_best_model; None never stops.
     dtype : "float32", "bfloat16" or "float16": what is computed with; see TrainStep. float16 scales the loss, so that
         small gradients do not vanish: loss_scale None adapts (see rgz.optim.LossScale), a number stays.
-    optim_dtype : of the two moments of AdamW, "float32" or "bfloat16" (half their memory, stochastically rounded).
+    optim_dtype : of the two moments of AdamW, "float32", "bfloat16" (half their memory) or "int8" (a quarter of it);
+        the last two are rounded stochastically.
     gradient_checkpointing : compute activations again in backward instead of keeping them: the same bits, less memory.
     portion_tokens : the most tokens that pass through the model at a time. A batch of more is cut into portions of
         whole sequences, whose gradients add up to its own; with dropout each portion has masks of its own. None: as

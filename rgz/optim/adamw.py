@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rgz import _kernels
 from rgz.config.training import OPTIM_DTYPES
-from rgz.memory import STORAGE, Floats, ParameterLayout, Reals, aligned_zeros
+from rgz.memory import Floats, ParameterLayout, Reals, aligned_zeros
 from rgz.messages import tr
 from rgz.strict import Strict, need_that, unknown_name
 
@@ -41,13 +46,36 @@ class AdamW(Strict):
             need_that(name, value, holds, wanted)
 
 
+Moments = NDArray[Any]  # float32, bfloat16 in uint16, or 8 bits and float32 units
 _STREAMS = 1 << 63  # of random numbers: dropout draws from those below
+
+
+_KINDS: dict[str, tuple[type[np.generic], type[np.generic]]] = {  # of m, of v
+    "float32": (np.float32, np.float32),
+    "bfloat16": (np.uint16, np.uint16),
+    "int8": (np.int8, np.uint8),
+}
+
+_UPDATES: dict[str, Callable[..., None]] = {
+    "float32": _kernels.adamw,
+    "bfloat16": _kernels.adamw_bf16,
+    "int8": _kernels.adamw_int8,
+}
+
+
+def moment_bytes(dtype: str, n: int, n_decayed: int) -> int:
+    """What both moments of n parameters take, n_decayed of them decayed."""
+    units = 2 * 4 * _kernels.moment_blocks(n, n_decayed) if dtype == "int8" else 0
+    return n * sum(np.dtype(kind).itemsize for kind in _KINDS[dtype]) + units
 
 
 class AdamWState:
     """Both moments, flat, and the update itself.
 
-    dtype : of the moments; bfloat16 rounds them stochastically, with random numbers of (seed, update, element).
+    dtype : of the moments. bfloat16 and int8 round them stochastically, with random numbers of (seed, update, element);
+        int8 has a unit for every 256 elements, in which m counts as a square and v as a fourth power.
+        Source: Dettmers et al. 2022, "8-bit optimizers via block-wise quantization", arXiv:2110.02861, section 2.1.
+    tensors : all there is to remember, by name.
     """
 
     def __init__(self, settings: AdamW, layout: ParameterLayout, dtype: str = "float32", seed: int = 0) -> None:
@@ -55,9 +83,13 @@ class AdamWState:
             raise unknown_name("optim_dtype", dtype, OPTIM_DTYPES)
         self.settings, self.seed = settings, seed
         self.n_decayed = layout.n_decayed
-        self.m: Reals = aligned_zeros(layout.total, STORAGE[dtype])
-        self.v: Reals = aligned_zeros(layout.total, STORAGE[dtype])
-        self._half = dtype == "bfloat16"
+        self.tensors: dict[str, Moments] = {
+            name: aligned_zeros(layout.total, kind) for name, kind in zip("mv", _KINDS[dtype], strict=True)
+        }
+        if dtype == "int8":
+            blocks = _kernels.moment_blocks(layout.total, layout.n_decayed)
+            self.tensors |= {name: aligned_zeros(blocks) for name in ("m_units", "v_units")}
+        self._dtype = dtype
 
     def update(
         self,
@@ -76,9 +108,5 @@ class AdamWState:
         s = self.settings
         corrections = (1.0 - s.betas[0] ** step, 1.0 - s.betas[1] ** step)
         numbers = (self.n_decayed, lr, *s.betas, s.eps, s.weight_decay, *corrections, grad_scale)
-        if self._half:
-            _kernels.adamw_bf16(
-                weights, half, gradients, self.m, self.v, *numbers, self.seed, _STREAMS + step, n_threads
-            )
-        else:
-            _kernels.adamw(weights, half, gradients, self.m, self.v, *numbers, n_threads)
+        random = () if self._dtype == "float32" else (self.seed, _STREAMS + step)
+        _UPDATES[self._dtype](weights, half, gradients, *self.tensors.values(), *numbers, *random, n_threads)

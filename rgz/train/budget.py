@@ -11,6 +11,7 @@ from rgz.config import TrainingArguments
 from rgz.cpu import peak_bytes, resident_bytes
 from rgz.errors import RgzError
 from rgz.messages import mark, tr
+from rgz.optim.adamw import moment_bytes
 from rgz.strict import parse_bytes
 from rgz.threads import resolve_threads
 from rgz.train.checkpoint import Checkpoint
@@ -84,12 +85,12 @@ def _peak(model: Any, args: TrainingArguments, max_rows: int) -> float:
     assert args.portion_tokens is not None
     model.compute_in(args.dtype)
     flat, half = model.weights.nbytes, 0 if model.half is None else model.half.nbytes
-    moments = flat // (1 if args.optim_dtype == "float32" else 2)
+    moments = moment_bytes(args.optim_dtype, model.layout.total, model.layout.n_decayed)
     copies = 1 + (args.load_best_model_at_end or "best" in args.save_strategy)
     model.recompute(len(model.blocks) if args.gradient_checkpointing else 0)
     rows = most_rows(max_rows, args.max_length, args.portion_tokens)
     activations = model.planned_bytes(rows, rows, True, resolve_threads(args.n_threads))
-    peak: float = _SPARE * (resident_bytes() + copies * flat + 2 * moments + half + activations)
+    peak: float = _SPARE * (resident_bytes() + copies * flat + moments + half + activations)
     return peak
 
 

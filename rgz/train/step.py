@@ -10,10 +10,9 @@ import numpy as np
 
 from rgz import _kernels
 from rgz.errors import RgzError
-from rgz.memory import Reals
 from rgz.messages import tr
 from rgz.models.decoder import Decoder
-from rgz.optim.adamw import AdamW, AdamWState
+from rgz.optim.adamw import AdamW, AdamWState, Moments
 from rgz.optim.loss_scale import LossScale
 from rgz.strict import is_count, is_finite, need_instance, need_integer, need_that
 from rgz.threads import resolve_threads, single_threaded_blas
@@ -43,7 +42,7 @@ class TrainStep:
         the weights that are updated, their gradients, sums and the loss in float32. The model goes on answering in it
         afterwards; model.compute_in("float32") brings it back. n_threads None: see rgz.threads.
     loss_scale : of float16; None: dynamic, see rgz.optim.LossScale.
-    optim_dtype : of both moments, "float32" or "bfloat16".
+    optim_dtype : of both moments, "float32", "bfloat16" or "int8".
     plan_rows, plan_seqs, plan_length : size the memory for batches this large, of sequences this long, now rather than
         as they come.
     portion_tokens : the most tokens that pass through the model at a time; a batch of more is cut into portions of
@@ -233,12 +232,14 @@ class TrainStep:
 
     # --- state ---
 
-    def state_tensors(self) -> dict[str, Reals]:
-        """Both moments, as views: save them with n_updates to go on later."""
-        return {"optimizer.m": self._optimizer.m, "optimizer.v": self._optimizer.v}
+    def state_tensors(self) -> dict[str, Moments]:
+        """Both moments as they are kept, as views: save them with n_updates to go on later."""
+        return {f"optimizer.{name}": tensor for name, tensor in self._optimizer.tensors.items()}
 
-    def load_state(self, tensors: Mapping[str, Reals], n_updates: int) -> None:
+    def load_state(self, tensors: Mapping[str, Moments], n_updates: int) -> None:
         for name, mine in self.state_tensors().items():
+            if name not in tensors or tensors[name].dtype != mine.dtype:
+                raise RgzError(tr("the optimizer state is of another optim_dtype: {name} differs", name=name))
             if tensors[name].shape != mine.shape:
                 raise RgzError(
                     tr(
@@ -269,6 +270,6 @@ class TrainStep:
         return {
             "parameters": flat + half,
             "gradients": flat,
-            "optimizer": 2 * self._optimizer.m.nbytes,
+            "optimizer": sum(tensor.nbytes for tensor in self._optimizer.tensors.values()),
             "activations": activations,
         }

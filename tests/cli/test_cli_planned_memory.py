@@ -62,7 +62,7 @@ def test_what_making_the_dictionary_takes_is_told_apart_from_the_plan(texts, tmp
     assert told[1] is None
 
 
-@pytest.mark.parametrize("optim_dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optim_dtype", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_model_too_large_is_refused_by_what_would_be_allocated(monkeypatch, dtype, optim_dtype):
     config = ModelConfig(vocab_size=500, hidden_size=64, num_hidden_layers=2, num_attention_heads=4)

@@ -79,16 +79,19 @@ def new_trainer(folder, dtype, callbacks=(), **more):
     return Trainer(rgz.Model(config), None, token_data(60), None, arguments, callbacks, stream=io.StringIO())
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_stopping_and_going_on_equals_never_stopping(tmp_path, monkeypatch, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "optim_dtype"),
+    [("bfloat16", "float32"), ("float16", "float32"), ("bfloat16", "bfloat16"), ("float32", "int8")],
+)
+def test_stopping_and_going_on_equals_never_stopping(tmp_path, monkeypatch, dtype, optim_dtype):
     monkeypatch.setattr(LossScale, "MOST", 2.0**30)
     monkeypatch.setattr(LossScale, "START", 2.0**27)  # beyond float16 for every token: the run begins with overflows
     monkeypatch.setattr(LossScale, "PATIENCE", 4)
-    whole = new_trainer(tmp_path / "whole", dtype)
+    whole = new_trainer(tmp_path / "whole", dtype, optim_dtype=optim_dtype)
     history = whole.train()
     with pytest.raises(KeyboardInterrupt):
-        new_trainer(tmp_path / "parts", dtype, [InterruptAt(6)]).train()
-    resumed = new_trainer(tmp_path / "parts", dtype)
+        new_trainer(tmp_path / "parts", dtype, [InterruptAt(6)], optim_dtype=optim_dtype).train()
+    resumed = new_trainer(tmp_path / "parts", dtype, optim_dtype=optim_dtype)
     assert [without_times(r) for r in resumed.train(True)] == [without_times(r) for r in history]
     for name in ("model.safetensors", "checkpoint-12/model.safetensors", "checkpoint-12/optimizer.safetensors"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

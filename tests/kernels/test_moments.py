@@ -1,0 +1,75 @@
+"""Moments in 8 bits: right on average, never a v of 0 that is not, and units that suit their block alone."""
+
+import numpy as np
+import pytest
+from calls import floats
+
+from rgz import _kernels
+
+N = 256 * 40
+
+
+def rounded(values, which, stream=0, n_decayed=0):
+    """What is stored of moments that an update makes of `values` (m), or of their squares (v)."""
+    n = len(values)
+    m, v = np.zeros(n, np.int8), np.zeros(n, np.uint8)
+    units = [np.zeros(_kernels.moment_blocks(n, n_decayed), np.float32) for _ in range(2)]
+    numbers = (n_decayed, 1e-3, 0.0, 0.0, 1e-8, 0.0, 1.0, 1.0, 1.0)  # beta1 = beta2 = 0: the moments are g and g^2
+    weight, grad = np.zeros(n, np.float32), values.astype(np.float32)
+    _kernels.adamw_int8(weight, None, grad, m, v, *units, *numbers, 7, stream, 2)
+    places = np.repeat(np.arange(len(units[0])), 256)[:n]
+    if which == "m":
+        return np.sign(m) * m.astype(float) ** 2 * units[0][places]
+    return v.astype(float) ** 4 * units[1][places]
+
+
+@pytest.mark.parametrize("which", ["m", "v"])
+@pytest.mark.parametrize("size", [0.9, 0.31, 0.05, 0.004])
+def test_rounding_is_right_on_average(isa, which, size):
+    """Of 10,200 numbers of one size beside a 1 in every block: the mean is within five standard errors."""
+    values = np.full(N, -size if which == "m" else np.sqrt(size))
+    values[::256] = 1.0
+    got = np.delete(rounded(values, which), np.s_[::256])
+    want = np.delete(values if which == "m" else values**2, np.s_[::256])
+    levels = np.unique(got)
+    assert 1 <= len(levels) <= 2 and levels[0] - 1e-6 <= want[0] <= levels[-1] + 1e-6
+    assert abs(got.mean() - want.mean()) <= 5 * np.ptp(levels) / 2 / len(got) ** 0.5 + 1e-6 * abs(want[0])
+
+
+def test_draws_are_others_in_every_update(isa):
+    values = np.full(N, 0.3)
+    values[::256] = 1.0
+    one, again, other = rounded(values, "m", 1), rounded(values, "m", 1), rounded(values, "m", 2)
+    np.testing.assert_array_equal(one, again)
+    assert 0.1 < (one != other).mean() < 0.6
+
+
+def test_a_second_moment_that_is_not_0_never_becomes_0(isa):
+    """The smallest is the largest of its block times 2.4e-10, and 0 stays 0."""
+    values = np.full(256, 1e-12)
+    values[0], values[7] = 1.0, 0.0
+    v = rounded(values, "v")
+    assert v[7] == 0
+    np.testing.assert_allclose(np.delete(v, [0, 7]), 255.0**-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("which", ["m", "v"])
+def test_a_block_does_not_depend_on_others_and_decayed_elements_have_their_own(isa, which):
+    values = floats(np.random.default_rng(0), 700)
+    loud = values.copy()
+    loud[300:] *= 1e6
+    quiet = rounded(values, which, n_decayed=300)
+    np.testing.assert_array_equal(rounded(loud, which, n_decayed=300)[:300], quiet[:300])
+
+
+@pytest.mark.parametrize(
+    ("n", "n_decayed", "blocks"), [(700, 300, 4), (700, 0, 3), (512, 512, 2), (1, 1, 1), (2, 1, 2)]
+)
+def test_units_are_counted(n, n_decayed, blocks):
+    assert _kernels.moment_blocks(n, n_decayed) == blocks
+
+
+def test_moments_of_nothing_are_nothing(isa):
+    assert not rounded(np.zeros(300), "m").any() and not rounded(np.zeros(300), "v").any()
+    tiny = rounded(np.full(300, 1e-30), "m")
+    assert np.isfinite(tiny).all() and (tiny <= 1.01e-30).all()
