@@ -104,7 +104,11 @@ def text_gather(list gathered, object texts, Py_ssize_t size, Py_ssize_t most, P
     `a_text` besides its characters. Returns (size,) at the end of the texts, or (size, text) with one that does not fit
     or is no str, and is not appended."""
     cdef Py_ssize_t length
-    for text in texts:
+    cdef object done = object()
+    while True:
+        text = next(texts, done)  # not `for`, which asks it for an iterator again: some then start over
+        if text is done:
+            return size,
         if type(text) is not str:
             return size, text
         length = PyUnicode_GetLength(text) + a_text
@@ -112,7 +116,6 @@ def text_gather(list gathered, object texts, Py_ssize_t size, Py_ssize_t most, P
             return size, text
         gathered.append(text)
         size += length
-    return size,
 
 
 def text_offsets(list texts, int64_t[::1] documents):
@@ -135,9 +138,12 @@ def text_pack(list texts, uint32_t[::1] out, const int64_t[::1] documents):
     need_offsets("text_pack", "documents", documents, out.shape[0])
     need("text_pack", "first of documents", documents[0], 0)
     for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"text_pack: texts must be str, got {type(text).__name__} at {i}")
         n = documents[i + 1] - documents[i]
+        need("text_pack", "length of a text", PyUnicode_GetLength(text), n)
         if n:
-            PyUnicode_AsUCS4(text, <Py_UCS4 *> &out[documents[i]], n, 0)  # refuses what is no str, or longer
+            PyUnicode_AsUCS4(text, <Py_UCS4 *> &out[documents[i]], n, 0)
 
 
 def text_segment(str text, TextDictionary dictionary, bint hmm):

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from rgz.errors import RgzError
@@ -41,6 +42,12 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> RgzError:
 def need_that(name: str, value: object, holds: bool, wanted: str) -> None:
     if not holds:
         raise RgzError(tr("{name} must be {wanted}, got {value}", name=name, wanted=wanted, value=repr(value)))
+
+
+def need_path(name: str, value: str | os.PathLike[str]) -> Path:
+    """The path; RgzError for what is none."""
+    need_that(name, value, isinstance(value, str | os.PathLike), tr("a path"))
+    return Path(value)
 
 
 def is_finite(value: object) -> bool:

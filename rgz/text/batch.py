@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.messages import tr
+from rgz.strict import need_that
 
 # Characters of a group of texts, unless one alone has more; of a span; that are worth waking a team for
 _GROUP, _SPAN, _SMALL = 1 << 18, 4096, 8192
@@ -80,21 +81,22 @@ class Batch:
         return np.concatenate(([0], np.cumsum(self._counts)))[self._first]
 
 
-def refuse_one_text(texts: Iterable[str]) -> None:
-    """Refuse what is no collection, and a single text, which would be walked through character by character."""
+def each_of(texts: Iterable[str]) -> Iterator[str]:
+    """Return the iterator of a collection. What is none is refused, and a single text, which would be walked through
+    character by character."""
     if isinstance(texts, str | bytes):
         raise RgzError(tr("a list of texts is wanted, got one text; write [text]"))
     try:
-        iter(texts)
+        return iter(texts)
     except TypeError as error:
         raise RgzError(tr("a list of texts is wanted, got {value}", value=repr(texts)[:40])) from error
 
 
 def groups(texts: Iterable[str]) -> Iterator[list[str]]:
     """Yield the texts in lists of at most some 260,000 characters, or one longer text: memory is bounded."""
-    refuse_one_text(texts)
+    remaining = each_of(texts)
     waiting: list[str] = []
-    size, remaining = 0, iter(texts)
+    size = 0
     while True:
         size, *stopped = _kernels.text_gather(waiting, remaining, size, _GROUP, _A_TEXT)
         if not stopped:
@@ -104,13 +106,17 @@ def groups(texts: Iterable[str]) -> Iterator[list[str]]:
         text = str.__str__(text)  # such as NumPy's: the kernels take Python's own
         if len(text) > _LONGEST:
             raise RgzError(
-                tr("one text must have at most 2**31 characters, got {count}: cut it at lines", count=len(text))
+                tr("one text must have fewer than 2**31 characters, got {count}: cut it at lines", count=len(text))
             )
         if waiting and size + len(text) + _A_TEXT > _GROUP:
             yield waiting
             waiting, size = [], 0
         waiting.append(text)
         size += len(text) + _A_TEXT
+        del text, stopped
+        if size > _GROUP:  # before another one comes: two long texts are never held together
+            yield waiting
+            waiting, size = [], 0
     if waiting:
         yield waiting
 
@@ -122,6 +128,10 @@ def refuse_no_texts(values: Iterable[str]) -> None:
             raise RgzError(
                 tr("texts must be str, got {kind}: {value}", kind=type(value).__name__, value=repr(value)[:40])
             )
+
+
+def need_progress(progress: object) -> None:
+    need_that("progress", progress, progress is None or callable(progress), tr("a function of two numbers"))
 
 
 def batches(texts: Iterable[str]) -> Iterator[Batch]:

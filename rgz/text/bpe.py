@@ -15,7 +15,7 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.strict import unknown_name
-from rgz.text.batch import groups, refuse_no_texts
+from rgz.text.batch import groups, need_progress, refuse_no_texts
 from rgz.text.byte_level import (
     BYTE_CHARACTERS,
     NORMALIZERS,
@@ -203,7 +203,7 @@ class BPETokenizer(Tokenizer):
     def pieces(self, text: str) -> list[str]:
         """Return the pieces across which nothing merges, tokens that are cut out of the text among them."""
         refuse_no_texts([text])
-        parts = self._parts(text)
+        parts = self._parts(str.__str__(text))
         return [piece for part, token in parts for piece in (self._cut(part) if token is None else [part])]
 
     def _cut(self, text: str) -> Iterator[str]:
@@ -230,7 +230,7 @@ class BPETokenizer(Tokenizer):
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text, never special ones. `decode` is the exact inverse, but for a normalizer."""
         refuse_no_texts([text])
-        values: list[int] = self._encode([text], resolve_threads())[0].tolist()
+        values: list[int] = self._encode([str.__str__(text)], resolve_threads())[0].tolist()
         return values
 
     def encode_stream(
@@ -247,6 +247,7 @@ class BPETokenizer(Tokenizer):
 
         Of `texts` no more is held at a time than some 260,000 characters, or one longer text.
         """
+        need_progress(progress)
         threads = resolve_threads(n_threads)
         n_texts = n_characters = 0
         for portion in groups(texts):

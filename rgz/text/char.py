@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
-from rgz.text.batch import refuse_one_text
+from rgz.text.batch import each_of
 from rgz.text.tokenizer import (
     Tokenizer,
     check_choice,
@@ -69,7 +69,7 @@ class ByteTokenizer(Tokenizer):
         n_threads: int | None = None,
     ) -> Self:
         """Return the one there is, whatever the texts; here so that the three kinds can be swapped."""
-        refuse_one_text(texts)
+        each_of(texts)
         room_for_entries(vocab_size)
         check_choice(min_frequency, character_coverage)
         return cls()

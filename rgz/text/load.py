@@ -8,6 +8,7 @@ from pathlib import Path
 from rgz.errors import RgzError
 from rgz.files import read_json
 from rgz.messages import tr
+from rgz.strict import need_path
 from rgz.text.bpe import BPETokenizer
 from rgz.text.char import ByteTokenizer, CharTokenizer
 from rgz.text.tokenizer import (
@@ -32,7 +33,7 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     A file in the format of Hugging Face's tokenizers is read too, if it is byte-level BPE with the pieces of GPT-2
     or Qwen2. One that is missing, damaged or of another kind is an RgzError that says which.
     """
-    path = Path(path)
+    path = need_path("path", path)
     path = path / FILE_NAME if path.is_dir() else path
     try:
         data = read_json(path)

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgz import _kernels
+from rgz.messages import tr
+from rgz.strict import need_that
 from rgz.text.batch import Batch, batches, joined, refuse_no_texts, room_for
 from rgz.text.dictionary import jieba_files, kept_folder, load
 from rgz.text.user_words import checked_entries, read_user_dictionary
@@ -46,6 +48,7 @@ class Segmenter:
 
     def segment(self, text: str, hmm: bool = False) -> list[str]:
         """Return the words of `text`, whose concatenation is `text` again: `list(jieba.cut(text, HMM=hmm))`."""
+        need_flag(hmm)
         try:
             return _kernels.text_segment(text, self.dictionary, hmm)
         except TypeError:
@@ -81,6 +84,7 @@ class Segmenter:
         self, texts: Iterable[str], hmm: bool, n_threads: int | None
     ) -> Iterator[tuple[Batch, NDArray[np.int32], NDArray[np.int64]]]:
         """Yield some texts after others with what `word_ends` returns of them."""
+        need_flag(hmm)
         dictionary, threads, ends = self.dictionary, resolve_threads(n_threads), np.empty(0, np.int32)
         for batch in batches(texts):
             parts = []
@@ -91,6 +95,11 @@ class Segmenter:
                 )
                 parts.append(ends[:found].copy())
             yield batch, joined(parts), batch.offsets()
+
+
+def need_flag(hmm: bool) -> None:
+    if hmm is not True and hmm is not False:
+        need_that("hmm", hmm, isinstance(hmm, np.bool_), tr("true or false"))
 
 
 _jieba = Segmenter()

@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,8 +23,8 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.files import write_text_atomic
 from rgz.messages import tr
-from rgz.strict import must_be, need_integer
-from rgz.text.batch import batches, joined, refuse_no_texts, refuse_one_text, room_for
+from rgz.strict import must_be, need_integer, need_path
+from rgz.text.batch import batches, each_of, joined, need_progress, refuse_no_texts, room_for
 from rgz.text.stream import LONE_SURROGATE, TextStream, bytes_to_text
 from rgz.threads import resolve_threads
 
@@ -54,9 +53,8 @@ class Tokenizer:
     def __init__(self, characters: str = "", words: Sequence[str] = ()) -> None:
         if not isinstance(characters, str):
             raise must_be("characters", tr("a text"), characters)
-        refuse_one_text(words)
         self.characters = characters
-        self.words = tuple(words)
+        self.words = tuple(each_of(words))
         refuse_no_texts(self.words)
         if not all(map(has_character_entry, characters)):
             raise RgzError(tr('"characters" must be one text of non-ASCII characters'))
@@ -86,7 +84,7 @@ class Tokenizer:
     def pieces(self, text: str) -> Iterable[str]:
         """Return the pieces that `encode` looks up: here the characters."""
         refuse_no_texts([text])
-        return text
+        return str.__str__(text)
 
     @property
     def _dictionary(self) -> _kernels.TextDictionary | None:
@@ -120,6 +118,7 @@ class Tokenizer:
         Of `texts` no more is held at a time than some 260,000 characters, or one longer text: a corpus of any size
         goes through as much memory. progress(texts, characters) is called after each of these portions.
         """
+        need_progress(progress)
         n_texts = n_characters = 0
         threads, ids = resolve_threads(n_threads), np.empty(0, np.int32)
         for batch in batches(texts):
@@ -185,7 +184,7 @@ class Tokenizer:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write readable JSON (into a folder: as tokenizer.json), whole or not at all."""
-        path = Path(path)
+        path = need_path("path", path)
         path = path / FILE_NAME if path.is_dir() else path
         try:
             write_text_atomic(path, json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n")
