@@ -33,8 +33,8 @@ class OnlyNext:
         self.texts = texts
 
     def __iter__(self):
-        made = type("Iterator", (), {"__next__": lambda self, given=iter(self.texts): next(given)})
-        return made()
+        given = iter(self.texts)
+        return type("Iterator", (), {"__next__": lambda self: next(given)})()
 
 
 @pytest.mark.parametrize("kind", ["word", "char", "byte", "bpe"])
