@@ -30,13 +30,18 @@ class Spelling:
         """Sorted ids that must not follow `ids`."""
         if ids and ids[-1] in self._texts.whole:
             return self._between
-        held = unfinished(b"".join(map(self._text_bytes, ids[-_LONGEST_UNFINISHED:])))
+        held = self.held(ids)
         if not held:
             return self._between
         if held not in self._inside:
             going_on = [i for i, data in self._texts.going_on if begins_text(held + data)]
-            self._inside[held] = self._all_but(np.array(going_on, np.intp))
+            # bytes of a prompt that nothing makes a character are left as they are
+            self._inside[held] = self._all_but(np.array(going_on, np.intp)) if going_on else self._between
         return self._inside[held]
+
+    def held(self, ids: Sequence[int]) -> bytes:
+        """The bytes of a character that `ids` end in the middle of."""
+        return unfinished(b"".join(map(self._text_bytes, ids[-_LONGEST_UNFINISHED:])))
 
     def _text_bytes(self, token: int) -> bytes:
         is_text = 0 <= token < self._tokenizer.vocab_size and token not in self._tokenizer.special_ids

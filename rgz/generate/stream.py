@@ -56,14 +56,15 @@ def stream(
     """
     ids = prompt_ids(model, tokenizer, prompt)
     need_integer("max_new_tokens", max_new_tokens, 1)
-    decoder = tokenizer.stream()
+    spelling = Spelling(model, tokenizer)
+    decoder = tokenizer.stream(held=spelling.held(ids))
     for token in stream_ids(
         model,
         ids,
         Sampling(**sampling),
         max_new_tokens=max_new_tokens,
         eos_id=tokenizer.eos_id,
-        spelling=Spelling(model, tokenizer),
+        spelling=spelling,
         n_threads=n_threads,
     ):
         if piece := decoder.push(token):
@@ -90,17 +91,18 @@ def generate(
     for name in sampling:
         if name not in ("repetition_penalty", "greedy"):
             raise RgzError(tr("beam search draws nothing: leave {name} out, or num_beams", name=name))
+    before, spelling = prompt_ids(model, tokenizer, prompt), Spelling(model, tokenizer)
     ids = beam_search(
         model,
-        prompt_ids(model, tokenizer, prompt),
+        before,
         max_new_tokens=max_new_tokens,
         num_beams=num_beams,
         eos_id=tokenizer.eos_id,
-        spelling=Spelling(model, tokenizer),
+        spelling=spelling,
         repetition_penalty=Sampling(**sampling).repetition_penalty,
         n_threads=n_threads,
     )
-    return "".join(map(tokenizer.stream().push, ids))
+    return "".join(map(tokenizer.stream(held=spelling.held(before)).push, ids))
 
 
 def check_vocabulary(model: Decoder, tokenizer: Tokenizer) -> None:

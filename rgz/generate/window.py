@@ -37,6 +37,10 @@ class Window:
         """Read one more token of each sequence."""
         for ids, token in zip(self.sequences, tokens, strict=True):
             ids.append(token)
+        if self._cache.dtype != self.model.dtype:  # somebody has the model compute in another since
+            self._cache = self.model.new_cache(len(self.sequences), self._capacity)
+            self.logits = self._read(self._capacity)
+            return
         if self._cache.lengths.max() == self._capacity:
             self.logits = self._read(max(1, self._capacity // 2))
             return

@@ -118,8 +118,8 @@ class Decoder(Weighted):
         """Bytes of activations that a pass of this size takes, exactly, without taking them."""
         measuring = Arena(dtype=self.dtype)
         with single_threaded_blas():  # nobody else may compute meanwhile
+            self._planned = None  # from here on the layers hold placeholders
             self._plan(measuring, rows, sequences, training, n_threads, logits)
-            self._planned = None  # the layers now hold placeholders
         return measuring.used
 
     def reserve(self, rows: int, sequences: int, *, training: bool, n_threads: int) -> None:
@@ -135,7 +135,7 @@ class Decoder(Weighted):
         most_rows, most_sequences = max(rows, most_rows), max(sequences, most_sequences)
         needed = self.planned_bytes(most_rows, most_sequences, *kind)
         if needed > self._arena.capacity or self._arena.dtype != self.dtype:
-            self._arena = Arena(0)  # let go of the old block before the new one is taken
+            self._arena, self._largest = Arena(0), {}  # let go of the old block before the new one is taken
             self._arena = Arena(needed, self.dtype)
         self._largest[kind] = most_rows, most_sequences
 
@@ -168,6 +168,7 @@ class Decoder(Weighted):
         rows, sequences = len(tokens), len(cu_seqlens) - 1
         key = (rows, sequences, training, n_threads, logits)
         if key != self._planned:
+            self._planned = None  # should planning be interrupted, the layers hold some of this and some of that
             self._make_room(*key)
             self._arena.reset()
             self._plan(self._arena, rows, sequences, training, n_threads, logits)
@@ -276,7 +277,6 @@ class Decoder(Weighted):
         p.cache, p.decoding, p.calls = cache, True, calls
         cache.lengths += 1
         self.head.forward(p, self._forward(p), logits)
-        self._planned = None  # the layers hold the buffers of this one
         return Recorded(calls, p.tokens, p.positions, logits, self.binding, n_threads)
 
 

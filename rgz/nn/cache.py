@@ -45,7 +45,7 @@ class KVCache:
         self.values = np.zeros_like(self.keys)
         self.scores = np.empty((batch, heads, capacity), np.float32)
         self.lengths = np.zeros(batch, np.int32)
-        self.capacity = capacity
+        self.dtype, self.capacity = dtype, capacity
         self.batch = batch
         self.recorded: Recorded | None = None
 

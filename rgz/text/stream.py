@@ -30,12 +30,13 @@ def bytes_to_text(data: bytes) -> str:
 class TextStream:
     """Collects token bytes and hands out whole characters: a Han character may be spread over three tokens.
 
-    The pieces that `push` and `flush` return, joined, are what decoding all ids at once gives.
+    The pieces that `push` and `flush` return, joined, are what decoding all ids at once gives. held : bytes of an
+    unfinished character that came before these ids.
     """
 
-    def __init__(self, token_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, token_bytes: Callable[[int], bytes], held: bytes = b"") -> None:
         self._token_bytes = token_bytes
-        self._held = b""
+        self._held = held
 
     def push(self, token_id: int) -> str:
         """Return the characters that this id completes, possibly none."""

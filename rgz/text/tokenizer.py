@@ -157,10 +157,13 @@ class Tokenizer:
             )
         return self._bytes[number]
 
-    def stream(self, skip_special_tokens: bool = True) -> TextStream:
-        """Return an object whose `push(id)` gives the characters that are complete, `flush()` the rest."""
+    def stream(self, skip_special_tokens: bool = True, held: bytes = b"") -> TextStream:
+        """Return an object whose `push(id)` gives the characters that are complete, `flush()` the rest.
+
+        held : bytes of a character that ids before these have begun.
+        """
         skipped = self.special_ids if skip_special_tokens else ()
-        return TextStream(lambda i: b"" if checked_id(i) in skipped else self.token_bytes(i))
+        return TextStream(lambda i: b"" if checked_id(i) in skipped else self.token_bytes(i), held)
 
     def to_dict(self) -> dict[str, Any]:
         return {

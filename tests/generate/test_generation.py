@@ -83,6 +83,18 @@ def test_what_the_model_does_between_two_tokens_changes_nothing(family, dtype):
     assert one == other == alone
 
 
+def test_a_model_that_computes_in_another_type_between_two_tokens_reads_again():
+    model, ids = build(), [5, 6, 7]
+    window = Window(model, ids)
+    for dtype in ("bfloat16", "float16", "float32", "bfloat16"):
+        window.push([8])
+        ids.append(8)
+        model.compute_in(dtype)
+        window.push([9])
+        ids.append(9)
+        assert window.logits.tobytes() == Window(model, ids).logits.tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_other_weights_count_from_the_next_token_on(dtype):
     """Whether they are written into the model or it is pointed at others."""

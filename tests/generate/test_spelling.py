@@ -8,6 +8,7 @@ import pytest
 import rgz
 from rgz.generate.spelling import Spelling
 from rgz.text.stream import begins_text, unfinished
+from rgz.text.tokenizer import FIRST_BYTE_ID
 
 
 def build(tokenizer):
@@ -94,3 +95,27 @@ def test_tokens_that_hold_parts_of_characters_come_where_they_fit():
     assert allowed(260) == {262, 263} == allowed(4 + first[0], 4 + second[0])
     assert allowed(260, 262) == {261}
     assert allowed(260, 263) == {260}
+
+
+STRAY = [[0xC0], [0xE0, 0x80], [0xED, 0xA0], [0xF4, 0x90], [ord("a"), 0xC1]]
+
+
+@pytest.mark.parametrize("stray", STRAY, ids=str)
+@pytest.mark.parametrize("settings", [{"greedy": True}, {"seed": 0}, {"num_beams": 2}])
+def test_after_bytes_of_a_prompt_that_nothing_makes_a_character_the_text_goes_on(stray, settings):
+    tokenizer = rgz.ByteTokenizer()
+    model = build(tokenizer)
+    prompt = [FIRST_BYTE_ID + byte for byte in stray]
+    assert set(Spelling(model, tokenizer).forbidden(prompt)) == set(Spelling(model, tokenizer).forbidden([]))
+    text = model.generate(tokenizer, prompt, max_new_tokens=12, **settings)
+    assert "\ufffd" not in text.lstrip("\ufffd")  # but for the stray bytes at the beginning
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_a_character_that_the_prompt_begins_is_whole_in_what_follows(num_beams):
+    tokenizer = rgz.ByteTokenizer()
+    model = build(tokenizer)
+    for begun in ("好".encode()[:1], "好".encode()[:2], "😀".encode()[:3]):
+        prompt = [FIRST_BYTE_ID + byte for byte in begun]
+        text = model.generate(tokenizer, prompt, max_new_tokens=9, num_beams=num_beams, greedy=True)
+        assert text.encode().startswith(begun) and "\ufffd" not in text

@@ -8,7 +8,8 @@ import pytest
 from rgz import _kernels
 from rgz.config import ModelConfig
 from rgz.errors import RgzError
-from rgz.models import Decoder
+from rgz.memory import Arena
+from rgz.models import Decoder, decoder
 from rgz.optim import AdamW
 from rgz.train.ragged import ragged_batch
 from rgz.train.step import TrainStep
@@ -234,3 +235,40 @@ def test_recomputed_activations_give_the_same_bits(family, dropout):
         sizes.append(model.planned_bytes(1000, 10, True, 1))
     assert len(model.blocks) == 2 and len(set(results)) == 1
     assert sizes[0] > sizes[1] > sizes[2]
+
+
+@pytest.mark.parametrize("where", ["plan", "measure"])
+def test_an_interrupt_while_planning_leaves_a_model_that_plans_again(monkeypatch, where):
+    """One block holds the buffers of the new plan by then, the other those of the old one."""
+    model, ids = build("llama"), np.arange(12).reshape(2, 6)
+    model(np.arange(40).reshape(2, 20) % 37)  # room for 30 rows: they are planned, not measured first
+    want = model(ids)
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(model.blocks[1], "plan", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            if where == "plan":
+                model(np.arange(30).reshape(2, 15))
+            else:
+                model.planned_bytes(500, 5, True, 2)
+    assert model(ids).tobytes() == want.tobytes()
+
+
+def test_a_model_that_ran_out_of_memory_once_goes_on_with_less(monkeypatch):
+    model, ids = build("gpt2"), np.arange(12).reshape(2, 6)
+    want = model(ids)
+
+    class Full(Arena):
+        def __init__(self, nbytes=None, *dtype, **more):
+            if nbytes:
+                raise MemoryError
+            super().__init__(nbytes, *dtype, **more)
+
+    with monkeypatch.context() as context:
+        context.setattr(decoder, "Arena", Full)
+        with pytest.raises(MemoryError):
+            model(np.ones((60, 70), int))
+    assert model(ids).tobytes() == want.tobytes()
