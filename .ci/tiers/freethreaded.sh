@@ -14,8 +14,9 @@ tar -x --strip-components 1 -f python3.13_*.orig.tar.xz
     make -s -j"$(nproc)" >>"$folder/log" 2>&1 && make -s install >>"$folder/log" 2>&1 || { tail -50 "$folder/log"; exit 1; }
 
 "$folder/python/bin/python3.13t" -m venv "$folder/venv"
-# hypothesis has a part in Rust by now, and no wheel of that for this Python: of its versions the newest with a wheel
-retry "$folder/venv/bin/pip" install -q --only-binary hypothesis pytest hypothesis ml_dtypes "$SCRATCH"/dist/rgz-*.tar.gz
+# the newest versions that have wheels for this Python: NumPy and SciPy have gone on to 3.14, hypothesis has a part in Rust
+retry "$folder/venv/bin/pip" install -q --only-binary numpy,scipy,hypothesis,ml_dtypes \
+    pytest hypothesis ml_dtypes "$SCRATCH"/dist/rgz-*.tar.gz
 cd "$AWAY"
 "$folder/venv/bin/python" -P -c "import sys, rgz.text, rgz.train; assert not sys._is_gil_enabled()"
 "$folder/venv/bin/python" -P -m pytest -q tests/kernels tests/models tests/generate tests/text/test_text_segment.py tests/text/test_text_stream.py
