@@ -10,9 +10,11 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,9 +58,18 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a file to read its bytes. OSError for a pipe or a device, which may never begin, or never end."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder `open` has its own word
+        raise OSError(errno.EINVAL, tr("it is no regular file"))
+    return open(path, "rb")
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The value in a JSON file; errors are those of `parse_json` and OSError."""
-    return parse_json(Path(path).read_text(encoding="utf-8"))
+    with open_regular(path) as file:
+        return parse_json(file.read().decode("utf-8"))
 
 
 def fsync_folder(path: str | os.PathLike[str]) -> None:
@@ -73,7 +84,7 @@ def fsync_folder(path: str | os.PathLike[str]) -> None:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rgz.errors import RgzError
-from rgz.files import atomic_writer
+from rgz.files import atomic_writer, open_regular
 from rgz.memory import cast
 from rgz.messages import tr
 
@@ -117,7 +117,7 @@ def read_header(path: str | os.PathLike[str]) -> tuple[dict[str, TensorInfo], di
 
 def _open(path: str | os.PathLike[str]) -> BinaryIO:
     try:
-        return open(path, "rb")
+        return open_regular(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=reason)) from error
@@ -169,9 +169,19 @@ def _parse_entry(entry: Any, data_start: int) -> TensorInfo | None:
     if not all(type(number) is int and 0 <= number < 2**63 for number in (*shape, *offsets)):
         return None
     begin, end = offsets
-    if end - begin != math.prod(shape) * np.dtype(_NUMPY[entry["dtype"]]).itemsize:
+    if end - begin != _size(shape, end - begin) * np.dtype(_NUMPY[entry["dtype"]]).itemsize:
         return None
     return TensorInfo(entry["dtype"], tuple(shape), data_start + begin, data_start + end)
+
+
+def _size(shape: list[int], most: int) -> int:
+    """How many numbers a tensor of this shape has; where there are more than `most`, more than that."""
+    count = 0 if 0 in shape else 1
+    for length in shape:
+        count *= length
+        if count > most:  # a header may have room for a number of millions of digits
+            break
+    return count
 
 
 def load_file(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -1,11 +1,22 @@
-"""Where private caches belong."""
+"""Where private caches belong, and what is no file to read."""
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
-from rgz.files import cache_folder, drop_oldest, make_cache_folder, private_cache_folder
+import rgz
+from rgz.errors import RgzError
+from rgz.files import (
+    cache_folder,
+    drop_oldest,
+    make_cache_folder,
+    open_regular,
+    private_cache_folder,
+    read_json,
+    sha256_of,
+)
 
 posix = pytest.mark.skipif(os.name == "nt", reason="modes and owners are POSIX's")
 
@@ -59,3 +70,20 @@ def test_the_least_recently_used_of_its_own_files_go_until_the_rest_fits(tmp_pat
         os.utime(tmp_path / name, (age, age))
     assert drop_oldest(tmp_path, "words-*.trie", 250, keep=tmp_path / "words-a.trie") == 2
     assert {path.name for path in tmp_path.iterdir()} == {"words-a.trie", "words-d.trie", "other.trie"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes and devices in the file system are of POSIX")
+def test_what_may_never_end_is_refused_where_a_file_is_wanted(tmp_path):
+    """A pipe would be waited for, /dev/zero read until memory is full."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        for read in (open_regular, read_json, sha256_of):
+            with pytest.raises(OSError, match="no regular file"):
+                read(path)
+        with pytest.raises(RgzError, match=r"cannot read .*: it is no regular file"):
+            rgz.text.load_tokenizer(path)
+        folder = tmp_path / f"model of {Path(path).name}"
+        folder.mkdir()
+        (folder / "config.json").symlink_to(path)
+        with pytest.raises(RgzError, match="it is no regular file"):
+            rgz.Model.from_pretrained(folder)

@@ -1,6 +1,7 @@
 """The wheels that the READMEs promise are those that [tool.cibuildwheel] selects and the workflow builds."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -51,3 +52,20 @@ def test_the_workflow_uses_the_version_that_the_table_was_checked_with():
         for version in re.findall(r"cibuildwheel==([\d.]+)", (ROOT / file).read_text(encoding="utf-8"))
     }
     assert len(pins) == 1
+
+
+def test_the_tests_of_a_wheel_find_all_they_read(tmp_path):
+    """With nothing but what test-sources copies, away from the project."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cibuildwheel"]
+    for name in settings["test-sources"]:
+        source, target = ROOT / name, tmp_path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    [command] = [command for command in settings["test-command"] if command.startswith("pytest ")]
+    collected = subprocess.run(
+        [sys.executable, "-P", "-m", *command.split(), "--collect-only"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert collected.returncode == 0, collected.stdout[-2000:]

@@ -175,3 +175,15 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save_file(tmp_path / "a", {"w": np.zeros(4, np.float32)})
     assert (tmp_path / "a").read_bytes() == before and os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("shape", [[2**62] * 200_000, [1] * 100_000 + [2**62] * 100_000])
+def test_a_shape_of_millions_of_digits_is_refused_without_working_it_out(tmp_path, shape):
+    path = raw(tmp_path / "a", {"x": entry(shape=shape)}, bytes(8))
+    with pytest.raises(RgzError, match="bad entry of tensor 'x'"):
+        load_file(path)
+
+
+def test_a_shape_with_a_0_holds_nothing_however_large_the_rest_is(tmp_path):
+    path = raw(tmp_path / "a", {"x": entry(shape=(2**40, 0, 2**40), offsets=(0, 0))})
+    assert read_header(path)[0]["x"].shape == (2**40, 0, 2**40)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ class AdamW(Strict):
 
 
 Moments = NDArray[Any]  # float32, bfloat16 in uint16, or 8 bits and float32 units
+_SOME, _BF16_INFINITY = 1 << 20, 0x7F80
 _STREAMS = 1 << 63  # of random numbers: dropout draws from those below
 
 
@@ -61,6 +62,18 @@ _UPDATES: dict[str, Callable[..., None]] = {
     "bfloat16": _kernels.adamw_bf16,
     "int8": _kernels.adamw_int8,
 }
+
+
+def are_moments(tensors: Mapping[str, Moments]) -> bool:
+    """Whether these are numbers that updates leave: all finite, no v below 0."""
+    m, v = tensors["m"], tensors["v"]
+    if m.dtype == np.uint16:  # bits of bfloat16, without a second copy of all of them
+        sizes = (int((m[at : at + _SOME] & 0x7FFF).max()) for at in range(0, len(m), _SOME))
+        return max(sizes) < _BF16_INFINITY and int(v.max()) < _BF16_INFINITY
+    if m.dtype == np.int8:
+        units = np.concatenate([tensors["m_units"], tensors["v_units"]])
+        return bool(m.min() >= -127 and units.min() >= 0 and units.max() < np.inf)
+    return bool(m.min() > -np.inf and m.max() < np.inf and v.min() >= 0 and v.max() < np.inf)
 
 
 def moment_bytes(dtype: str, n: int, n_decayed: int) -> int:

@@ -110,7 +110,10 @@ def _put_in_place(aside: Path, final: Path) -> None:
         old = final.with_name(f".{final.name}.{os.getpid()}.old")
         os.rename(final, old)
         os.rename(aside, final)
-        shutil.rmtree(old)
+        if old.is_symlink():  # what it leads to is somebody else's
+            old.unlink()
+        else:
+            shutil.rmtree(old)
     else:
         os.rename(aside, final)
     fsync_folder(final.parent)
@@ -151,7 +154,9 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
                 known=FORMAT,
             )
         )
-    sums = state.get("sha256_of_files")
+    sums, trainer = state.get("sha256_of_files"), state.get("trainer")
+    if not isinstance(trainer, dict) or type(trainer.get("step")) is not int:
+        raise broken(tr("{file} is not what was written", file=STATE))
     if not isinstance(sums, dict) or not {WEIGHTS, OPTIMIZER, CONFIG} <= sums.keys() <= {
         WEIGHTS,
         OPTIMIZER,

@@ -14,7 +14,7 @@ from typing import Any
 
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError, explained
-from rgz.files import atomic_writer, parse_json, read_json, write_text_atomic
+from rgz.files import atomic_writer, open_regular, parse_json, read_json, write_text_atomic
 from rgz.messages import tr
 from rgz.train.interfaces import PathLike, TokenizerLike
 from rgz.train.lock import FolderLock
@@ -208,9 +208,13 @@ class RunDirectory:
 
     def _history_lines(self, count: int | None) -> list[bytes]:
         try:
-            lines = (self.path / METRICS).read_bytes().splitlines(keepends=True)
+            with open_regular(self.path / METRICS) as file:
+                lines = file.read().splitlines(keepends=True)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RgzError(tr("cannot read {path}: {reason}", path=self.path / METRICS, reason=reason)) from error
         # A killed process may leave half a line at the end.
         return [line for line in lines if line.endswith(b"\n")][:count]
 

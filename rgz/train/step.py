@@ -12,7 +12,7 @@ from rgz import _kernels
 from rgz.errors import RgzError
 from rgz.messages import tr
 from rgz.models.decoder import Decoder
-from rgz.optim.adamw import AdamW, AdamWState, Moments
+from rgz.optim.adamw import AdamW, AdamWState, Moments, are_moments
 from rgz.optim.loss_scale import LossScale
 from rgz.strict import is_count, is_finite, need_instance, need_integer, need_that
 from rgz.threads import resolve_threads, single_threaded_blas
@@ -249,6 +249,9 @@ class TrainStep:
                         wanted=mine.size,
                     )
                 )
+        if not are_moments({name.removeprefix("optimizer."): tensors[name] for name in self.state_tensors()}):
+            raise RgzError(tr("the optimizer state is damaged: it holds numbers that no update leaves"))
+        for name, mine in self.state_tensors().items():
             mine[:] = tensors[name]
         self.discard()
         self.n_updates = n_updates

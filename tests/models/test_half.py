@@ -320,3 +320,24 @@ def test_an_unknown_dtype_is_refused(tmp_path):
                  lambda: rgz.TrainStep(rgz.Model(config_of("gpt")), dtype="bfloat")):  # fmt: skip
         with pytest.raises(RgzError, match="unknown dtype 'bfloat'; did you mean 'bfloat16'"):
             call()
+
+
+DAMAGE = [
+    ("float32", "m", np.nan), ("float32", "m", -np.inf), ("float32", "v", -1e-9), ("float32", "v", np.inf),
+    ("bfloat16", "m", 0x7FC0), ("bfloat16", "m", 0xFF80), ("bfloat16", "v", 0x7F80), ("bfloat16", "v", 0x8001),
+    ("int8", "m", -128), ("int8", "m_units", -1e-9), ("int8", "m_units", np.nan), ("int8", "v_units", np.inf),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), DAMAGE)
+def test_moments_that_no_update_leaves_are_refused(kind, name, value):
+    step = rgz.TrainStep(rgz.Model(config_of("gpt")), optim_dtype=kind)
+    step(ids_of())
+    tensors = {key: tensor.copy() for key, tensor in step.state_tensors().items()}
+    step.load_state(tensors, 1)
+    tensors[f"optimizer.{name}"][-1] = value
+    before = moments_of(step)
+    with pytest.raises(RgzError, match="numbers that no update leaves"):
+        step.load_state(tensors, 2)
+    assert step.n_updates == 1
+    np.testing.assert_equal(moments_of(step), before)

@@ -1,11 +1,14 @@
 """Which checkpoints a run writes, and which it keeps."""
 
+import json
+
 import pytest
 from train.fakes import FakeClock, InterruptAt, token_data
 
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError
 from rgz.train import Callback, read_checkpoint
+from rgz.train.checkpoint import _sealed
 
 
 class Saves(Callback):
@@ -138,3 +141,27 @@ def test_a_checkpoint_of_the_best_step_needs_no_second_copy_of_its_weights(make_
         "checkpoint-15": False,
         "checkpoint-16": False,
     }
+
+
+def test_a_link_in_a_checkpoints_place_gives_way_and_what_it_leads_to_stays(make_trainer, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").touch()
+    trainer = make_trainer(save_steps=5, callbacks=[InterruptAt(7)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    link = trainer.run.path / "checkpoint-10"
+    link.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    make_trainer(save_steps=5).train(resume_from_checkpoint=True)
+    assert (tmp_path / "elsewhere" / "kept").exists()
+    assert not [path.name for path in trainer.run.path.iterdir() if path.name.endswith(".old") or path.is_symlink()]
+
+
+@pytest.mark.parametrize("trainer_state", [None, {}, {"step": None}, {"step": "5"}, [5]])
+def test_a_sealed_state_without_a_step_is_damaged(make_trainer, trainer_state):
+    *_, trainer, _ = run(make_trainer, save_steps=8)
+    [newest, *_] = trainer.run.checkpoints()
+    state = json.loads((newest / "state.json").read_text())
+    del state["sha256"]
+    (newest / "state.json").write_text(_sealed(state | {"trainer": trainer_state}))
+    with pytest.raises(RgzError, match=r"is damaged: state\.json is not what was written"):
+        read_checkpoint(newest)
