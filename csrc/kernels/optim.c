@@ -181,8 +181,7 @@ RGZ_INLINE void adamw_pass(const moment_kind kind, float *weight, rgz_real *copy
         const rgz_int end = rgz_min(decayed ? n_decayed : n, begin + RGZ_CHUNK);
         const vf keep = vf_set1(decayed ? 1.0f - u.lr * u.weight_decay : 1.0f);
         for (rgz_int first = begin; first < end; first += BLOCK) {
-            const rgz_int block =
-                decayed ? first / BLOCK : rgz_blocks(n_decayed, BLOCK) + (first - n_decayed) / BLOCK;
+            const rgz_int block = decayed ? first / BLOCK : rgz_blocks(n_decayed, BLOCK) + (first - n_decayed) / BLOCK;
             const rgz_int count = rgz_min(BLOCK, end - first);
             float read_m[BLOCK], read_v[BLOCK];
             float *const m = kind == IN_FLOAT ? (float *)kept.m + first : read_m;
