@@ -154,8 +154,8 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
                 known=FORMAT,
             )
         )
-    sums, trainer = state.get("sha256_of_files"), state.get("trainer")
-    if not isinstance(trainer, dict) or type(trainer.get("step")) is not int:
+    sums, trainer, arguments = state.get("sha256_of_files"), state.get("trainer"), state.get("arguments")
+    if not (isinstance(trainer, dict) and type(trainer.get("step")) is int and isinstance(arguments, dict)):
         raise broken(tr("{file} is not what was written", file=STATE))
     if not isinstance(sums, dict) or not {WEIGHTS, OPTIMIZER, CONFIG} <= sums.keys() <= {
         WEIGHTS,

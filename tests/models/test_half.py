@@ -81,7 +81,8 @@ def test_activations_take_half_the_memory_and_the_plan_says_so(dtype):
         assert step.model._arena.used == step.model._arena.capacity == planned[kind]["activations"]
     head = 4 * 512 * 300  # logits are float32, for half the rows of any model this small
     full, half = (planned[kind]["activations"] for kind in ("float32", dtype))
-    assert 0.5 < (half - head) / (full - head) < 0.56  # statistics and attention's scratch stay as they are
+    # statistics and attention's scratch stay as they are; logits may lie over more of what a block works with
+    assert 0.47 < (half - head) / (full - head) < 0.56
     assert planned[dtype]["parameters"] == pytest.approx(1.5 * planned["float32"]["parameters"], rel=0.02)
 
 

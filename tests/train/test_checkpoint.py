@@ -156,12 +156,14 @@ def test_a_link_in_a_checkpoints_place_gives_way_and_what_it_leads_to_stays(make
     assert not [path.name for path in trainer.run.path.iterdir() if path.name.endswith(".old") or path.is_symlink()]
 
 
-@pytest.mark.parametrize("trainer_state", [None, {}, {"step": None}, {"step": "5"}, [5]])
-def test_a_sealed_state_without_a_step_is_damaged(make_trainer, trainer_state):
+@pytest.mark.parametrize(
+    "wrong", [*({"trainer": t} for t in (None, {}, {"step": None}, {"step": "5"}, [5])), {"arguments": None}]
+)
+def test_a_sealed_state_without_a_step_or_arguments_is_damaged(make_trainer, wrong):
     *_, trainer, _ = run(make_trainer, save_steps=8)
     [newest, *_] = trainer.run.checkpoints()
     state = json.loads((newest / "state.json").read_text())
     del state["sha256"]
-    (newest / "state.json").write_text(_sealed(state | {"trainer": trainer_state}))
+    (newest / "state.json").write_text(_sealed(state | wrong))
     with pytest.raises(RgzError, match=r"is damaged: state\.json is not what was written"):
         read_checkpoint(newest)
