@@ -83,25 +83,22 @@ RGZ_INLINE float largest_of(const float *x, rgz_int n) {
     return fmaxf(vf_max_lane(top), LEAST_LARGEST);
 }
 
-/* Up where what is left of the number is more of the step than a draw from [0, 1). */
-RGZ_INLINE int drawn_up(float left, float step, uint32_t random) {
-    return left > step * (float)(random & 0xffffu) * 0x1p-16f;
-}
+/* From [0, 1): what is left of a number, in steps, goes up where it makes 1 of it. Loops have no branches, which draws
+ * would have mispredicted every other time. */
+RGZ_INLINE float draw(uint32_t random) { return (float)(int32_t)(random & 0xffffu) * 0x1p-16f; }
 
-/* Of NaN too, which no integer holds: that it was there shows in the weight. */
-RGZ_INLINE float at_most(float x, float most) { return x < most ? x : most; }
-
+/* NaN becomes the largest level, for no integer holds it: that it was there shows in the weight. */
 static float round_to_squares(int8_t *to, const float *x, const uint32_t *random, rgz_int n) {
     const float unit = largest_of(x, n) / (127.0f * 127.0f);
     float root[BLOCK];
     RGZ_FOR_VECTORS (i, live, n) {
-        vf_store(root + i, vf_sqrt(vf_div(vf_size(vf_load_n(x + i, live)), vf_set1(unit))));
+        const vf size = vf_div(vf_size(vf_load_n(x + i, live)), vf_set1(unit));
+        vf_store(root + i, vf_min(vf_sqrt(size), vf_set1(127.0f)));
     }
     for (rgz_int i = 0; i < n; i++) {
-        const float level = (float)(int32_t)at_most(root[i], 127.0f);
-        const float left = root[i] * root[i] - level * level;
-        const int32_t q = (int32_t)level + (level < 127.0f && drawn_up(left, 2.0f * level + 1.0f, random[i]));
-        to[i] = (int8_t)(x[i] < 0.0f ? -q : q);
+        const float level = (float)(int32_t)root[i], step = 2.0f * level + 1.0f;
+        const float left = (root[i] * root[i] - level * level) / step;
+        to[i] = (int8_t)(int32_t)copysignf((float)(int32_t)(level + (float)(int32_t)(left + draw(random[i]))), x[i]);
     }
     return unit;
 }
@@ -110,14 +107,17 @@ static float round_to_fourth_powers(uint8_t *to, const float *x, const uint32_t 
     const float unit = largest_of(x, n) / (255.0f * 255.0f * 255.0f * 255.0f);
     float root[BLOCK];
     RGZ_FOR_VECTORS (i, live, n) {
-        vf_store(root + i, vf_sqrt(vf_sqrt(vf_div(vf_load_n(x + i, live), vf_set1(unit)))));
+        const vf size = vf_div(vf_load_n(x + i, live), vf_set1(unit));
+        vf_store(root + i, vf_min(vf_sqrt(vf_sqrt(size)), vf_set1(255.0f)));
     }
     for (rgz_int i = 0; i < n; i++) {
-        const float level = (float)(int32_t)at_most(root[i], 255.0f), next = level + 1.0f;
+        const float level = (float)(int32_t)root[i], next = level + 1.0f;
         const float below = level * level * level * level, power = root[i] * root[i] * root[i] * root[i];
-        int32_t q = (int32_t)level;
-        q += q < 255 && drawn_up(power - below, next * next * next * next - below, random[i] >> 16);
-        to[i] = (uint8_t)(q || !(x[i] > 0.0f) ? q : 1);
+        const float left = (power - below) / (next * next * next * next - below);
+        const int32_t q = (int32_t)level + (int32_t)(left + draw(random[i] >> 16));
+        int32_t bits; /* above 0 where x is */
+        memcpy(&bits, x + i, sizeof bits);
+        to[i] = (uint8_t)(q + ((q == 0) & (bits > 0)));
     }
     return unit;
 }
