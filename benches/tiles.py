@@ -36,8 +36,9 @@ FEW_ROWS = [(1, 256, 9620), (1, 512, 1536), (1, 768, 50257), (4, 256, 9620)]
 ATTENTION = [(16, 8, 128, 32), (8, 8, 512, 64), (1, 8, 4096, 64)]  # batch, heads, time, head size
 CONSTANTS = {  # name: values, the first of which is that of csrc/sizes.h
     "RGZ_GEMM_DEPTH": (256, 128, 384, 512),
+    "RGZ_GEMM_DEEPEST": (384, 256, 512),
     "RGZ_GEMM_PANELS": (16, 8, 24, 32),
-    "RGZ_GEMM_STRIPS": (4, 2, 8),
+    "RGZ_GEMM_STRIPS": (8, 4, 16),
     "RGZ_TILES_EACH": (2, 1, 3, 4),
     "RGZ_WEIGHT_AHEAD": (2048, 0, 1024, 4096, 8192),
     "RGZ_ATTENTION_BLOCK": (96, 48, 144, 192),

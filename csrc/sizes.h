@@ -4,23 +4,27 @@
 #ifndef RGZ_SIZES_H
 #define RGZ_SIZES_H
 
-/* simd/packed_gemm.h: terms of k in a block; panels of b and strips of a in one, parts of strips whose sums are kept. */
+/* simd/packed_gemm.h: units of k in a block, and where it is the only one; panels of b and strips of a in one, parts of
+ * strips whose sums are kept. */
 #ifndef RGZ_GEMM_DEPTH
 #define RGZ_GEMM_DEPTH 256
+#endif
+#ifndef RGZ_GEMM_DEEPEST
+#define RGZ_GEMM_DEEPEST 384
 #endif
 #ifndef RGZ_GEMM_PANELS
 #define RGZ_GEMM_PANELS 16
 #endif
 #ifndef RGZ_GEMM_STRIPS
-#define RGZ_GEMM_STRIPS 4
+#define RGZ_GEMM_STRIPS 8
 #endif
 #ifndef RGZ_GEMM_KEPT
-#define RGZ_GEMM_KEPT 6
+#define RGZ_GEMM_KEPT 3
 #endif
 
 /* Floats of a thread's scratch: the most that products need with any instruction set. */
 #ifndef RGZ_PRODUCT_SCRATCH
-#define RGZ_PRODUCT_SCRATCH (256 * (512 + 48) + 288 * 512)
+#define RGZ_PRODUCT_SCRATCH (256 * (512 + 96) + 288 * 512)
 #endif
 
 /* kernels/tiles.h: tiles for every thread, so that one that is held up holds few others up. */

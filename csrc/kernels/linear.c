@@ -100,7 +100,7 @@ void RGZ_FN(linear_backward)(rgz_real *dx, float *dweight, float *dbias, const r
     rgz_product gw = rgz_product_tn(NULL, dy, x, out, in, rows);
     gw.sums = dweight;
     gw.add = 1;
-    const tiling tx = tile(&gx, n_threads), tw = tile(&gw, n_threads), tb = tile_by_shape(1, out);
+    const tiling tx = tile(&gx, n_threads), tw = first_tile(&gw, n_threads), tb = tile_by_shape(1, out);
     const rgz_int n_x = dx ? tx.count : 0, n_w = dweight ? tw.count : 0, n_b = dbias ? tb.count : 0;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
     for (rgz_int i = 0; i < n_w + n_x + n_b; i++) {

@@ -71,7 +71,7 @@ void RGZ_FN(lm_loss)(float *losses, rgz_real *dx, float *dweight, float *dbias, 
             gx.lda = gw.lda = row_stride;
             gw.sums = dweight;
             gw.add = 1;
-            const tiling tx = tile(&gx, n_threads), tw = tile(&gw, n_threads);
+            const tiling tx = first_tile(&gx, n_threads), tw = tile(&gw, n_threads);
 #pragma omp for schedule(dynamic, 1)
             for (rgz_int i = 0; i < tx.count + tw.count + n_b; i++) {
                 if (i < tx.count) { /* the longest sums first */

@@ -35,9 +35,9 @@ RGZ_INLINE tiling tile_by_shape(rgz_int m, rgz_int n) {
 
 /* For our own, which copies b, or reads it, anew for every row of tiles and a for every column of them: of the ways to
  * cut that leave enough tiles, the one that is done first. A number copied takes about as long as a vector multiplied. */
-RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads) {
+RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads, int each) {
     const rgz_int strips = rgz_max(rgz_blocks(g->m, MM_ROWS), 1), panels = rgz_max(rgz_blocks(g->n, GEMM_PANEL), 1);
-    const rgz_int wanted = rgz_min(RGZ_TILES_EACH * n_threads, strips * panels),
+    const rgz_int wanted = rgz_min(each * n_threads, strips * panels),
                   widest = rgz_max(rgz_blocks(g->n, GEMM_WIDTH), 1);
     const rgz_int most = rgz_min(rgz_max(widest + n_threads, wanted), panels);
     const double b_read = reads_in_place(g, g->n) ? 0.5 * g->n : g->n, work = (double)g->m * g->n / VLEN;
@@ -53,7 +53,13 @@ RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads) {
 }
 
 RGZ_INLINE tiling tile(const rgz_product *g, int n_threads) {
-    return RGZ_STORAGE == RGZ_F32 && rgz_has_sgemm() ? tile_by_shape(g->m, g->n) : tile_by_threads(g, n_threads);
+    return RGZ_STORAGE == RGZ_F32 && rgz_has_sgemm() ? tile_by_shape(g->m, g->n)
+                                                     : tile_by_threads(g, n_threads, RGZ_TILES_EACH);
+}
+
+/* The same where other tiles follow in the queue: those will keep busy whoever is done early. */
+RGZ_INLINE tiling first_tile(const rgz_product *g, int n_threads) {
+    return RGZ_STORAGE == RGZ_F32 && rgz_has_sgemm() ? tile_by_shape(g->m, g->n) : tile_by_threads(g, n_threads, 1);
 }
 
 typedef struct {

@@ -1,11 +1,11 @@
 /* packed_gemm.h - the product of large row-major matrices on one thread, after Goto, van de Geijn 2008, "Anatomy of
  * high-performance matrix multiplication", ACM TOMS 34(3).
  *
- * b is copied, a block of GEMM_DEPTH x GEMM_WIDTH at a time, into panels as wide as a register tile, which then stay
+ * b is copied, a block of some hundred rows of k x GEMM_WIDTH at a time, into panels as wide as a register tile, which then stay
  * in the second cache while all rows of a pass by, unless b lies that closely together anyway; the rows of a are
  * copied into strips as high as a register tile, for rows a power of two apart would throw each other out of the
  * first cache. Each element of c is the sum, in the order of k, of one chain of fused multiply-adds for every
- * GEMM_DEPTH units of k (see pack.h): its bits depend neither on the other sizes of the blocks nor on how c is cut
+ * block of k, whose depth follows from k: its bits depend neither on the other sizes of the blocks nor on how c is cut
  * into tiles. Until the last of k, sums are float32: in c, or where c is in half precision in a block of their own.
  */
 #ifndef RGZ_PACKED_GEMM_H
@@ -20,15 +20,18 @@
 #define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a panel */
 enum {
     GEMM_DEPTH = RGZ_GEMM_DEPTH,
+    GEMM_DEEPEST = RGZ_GEMM_DEEPEST,
     GEMM_WIDTH = RGZ_GEMM_PANELS * GEMM_PANEL,
     GEMM_HEIGHT = RGZ_GEMM_STRIPS * MM_ROWS,
     GEMM_SUMS = RGZ_GEMM_KEPT * GEMM_HEIGHT
 };
 
 /* Whether a block of b may be read where it is: copying rows of up to 3 KiB costs more than it saves, measured for 120
- * to 1,000 rows of a; longer ones a power of two apart are thrown out of the caches before they are read again. */
+ * to 1,000 rows of a; longer ones a power of two apart are thrown out of the caches before they are read again, and
+ * what comes from memory (more than 16 MiB) comes faster row by row. */
 RGZ_INLINE int reads_in_place(const rgz_product *g, rgz_int width) {
-    return RGZ_STORAGE == RGZ_F32 && !g->b_trans && g->ldb <= 768 && width % GEMM_PANEL == 0;
+    return RGZ_STORAGE == RGZ_F32 && !g->b_trans && g->ldb <= 768 && g->k * g->ldb <= 1 << 22 &&
+           width % GEMM_PANEL == 0;
 }
 
 /* What becomes of a tile's sums: bias (columns; NULL: none), residual (NULL: none) and, with add, what is in sums are
@@ -142,15 +145,20 @@ static void activate_block(int activation, rgz_real *y, const rgz_real *x, rgz_i
         }
 }
 
-_Static_assert(GEMM_DEPTH *(GEMM_WIDTH + GEMM_HEIGHT) + GEMM_SUMS * GEMM_WIDTH <= RGZ_PRODUCT_SCRATCH,
+_Static_assert(GEMM_DEPTH *(GEMM_WIDTH + GEMM_HEIGHT) + GEMM_SUMS * GEMM_WIDTH <= RGZ_PRODUCT_SCRATCH &&
+                   GEMM_DEEPEST * (GEMM_WIDTH + GEMM_HEIGHT) <= RGZ_PRODUCT_SCRATCH,
                "panels, strips and sums fit");
+
+/* Numbers of k in a block. Where all of k is one, no sums need to be kept, which pays for a deeper one. */
+RGZ_INLINE rgz_int block_depth(rgz_int k) { return (k <= GEMM_DEEPEST * UNIT ? GEMM_DEEPEST : GEMM_DEPTH) * UNIT; }
 
 /* Rows [i0, end) and columns [j0, j0 + width) of c. Partial sums are kept in `kept`, or with it NULL in g->sums. */
 RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rgz_int j0, rgz_int width, float *kept) {
-    float *panels = rgz_product_scratch(), *strips = panels + GEMM_DEPTH * GEMM_WIDTH;
+    const rgz_int deep = block_depth(g->k);
+    float *panels = rgz_product_scratch(), *strips = panels + deep / UNIT * GEMM_WIDTH;
     const int in_place = reads_in_place(g, width);
-    for (rgz_int p0 = 0; p0 < g->k; p0 += GEMM_DEPTH * UNIT) {
-        const rgz_int depth = rgz_min(GEMM_DEPTH * UNIT, g->k - p0), units = rgz_blocks(depth, UNIT);
+    for (rgz_int p0 = 0; p0 < g->k; p0 += deep) {
+        const rgz_int depth = rgz_min(deep, g->k - p0), units = rgz_blocks(depth, UNIT);
         const int last = p0 + depth == g->k;
         const rgz_real *b = g->b_trans ? g->b + j0 * g->ldb + p0 : g->b + p0 * g->ldb + j0;
         if (!in_place) pack(panels, GEMM_PANEL, b, g->ldb, g->b_trans, depth, width);
@@ -184,7 +192,7 @@ static void own_gemm(const rgz_product *whole) {
 #else
     float *const kept = g.sums ? NULL : rgz_product_scratch() + GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT);
 #endif
-    const rgz_int parts = kept && g.k > GEMM_DEPTH * UNIT ? rgz_blocks(g.m, GEMM_SUMS) : 1;
+    const rgz_int parts = kept && g.k > block_depth(g.k) ? rgz_blocks(g.m, GEMM_SUMS) : 1;
     const rgz_int high = rgz_blocks(rgz_blocks(g.m, parts), MM_ROWS) * MM_ROWS;
     for (rgz_int j0 = 0; j0 < g.n; j0 += GEMM_WIDTH)
         for (rgz_int i0 = 0; i0 < g.m; i0 += high)

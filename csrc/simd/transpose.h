@@ -1,6 +1,7 @@
 /* transpose.h - t[c * ldt + r] = column c of row r, for r < n, c < cols, in squares as wide as a vector.
  *
  * Rows are read along, not across: where they lie a power of two apart, few of them fit in the first cache at once.
+ * The rows after them are asked for meanwhile: they come from memory, and are mostly copied next.
  */
 #ifndef RGZ_TRANSPOSE_H
 #define RGZ_TRANSPOSE_H
@@ -11,6 +12,8 @@ enum { TRANSPOSE_BITS, TRANSPOSE_REALS };
 RGZ_INLINE void transpose_square(const int columns, float *t, rgz_int ldt, const char *rows, rgz_int row_bytes,
                                  rgz_int n, rgz_int live) {
     vf r[VLEN];
+#pragma GCC unroll 16
+    for (int i = 0; i < n; i++) RGZ_PREFETCH_READ((uintptr_t)rows + (n + i) * row_bytes);
 #pragma GCC unroll 16
     for (int i = 0; i < VLEN; i++)
         if (i >= n)

@@ -13,3 +13,14 @@ RGZ_INLINE vf vf_pairs_bf16_n(const uint16_t *even, const uint16_t *odd, rgz_int
     if (!odd) return _mm512_castsi512_ps(low);
     return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(half_load_n(odd, n)), 16)));
 }
+
+/* The pairs of 2 VLEN of both, all there. */
+RGZ_INLINE void vf_store_pairs_bf16(float *to, const uint16_t *even, const uint16_t *odd) {
+    const __m512i x = _mm512_loadu_si512(even), y = _mm512_loadu_si512(odd);
+    /* number 2 l of the result is x[l], number 2 l + 1 is y[l], the 32nd of both */
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                           37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(VLEN));
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(x, first, y));
+    _mm512_storeu_si512(to + VLEN, _mm512_permutex2var_epi16(x, second, y));
+}

@@ -14,3 +14,10 @@ RGZ_INLINE vf vf_pairs_bf16_n(const uint16_t *even, const uint16_t *odd, rgz_int
     const uint32x4_t low = vmovl_u16(half_load_n(even, n));
     return vreinterpretq_f32_u32(odd ? vorrq_u32(low, vshll_n_u16(half_load_n(odd, n), 16)) : low);
 }
+
+/* The pairs of 2 VLEN of both, all there. */
+RGZ_INLINE void vf_store_pairs_bf16(float *to, const uint16_t *even, const uint16_t *odd) {
+    const uint16x8_t x = vld1q_u16(even), y = vld1q_u16(odd);
+    vf_store(to, vreinterpretq_f32_u16(vzip1q_u16(x, y)));
+    vf_store(to + VLEN, vreinterpretq_f32_u16(vzip2q_u16(x, y)));
+}

@@ -1,4 +1,4 @@
-"""Products of half precision beyond one block, their special values, and where they round."""
+"""rgz's own products beyond one block, and in half precision their special values and where they round."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,9 @@ from guarded import assert_same_bits, assert_within, in_float64, in_storage, run
 
 from rgz import _kernels
 
-# Beyond every block: 512 of k (pairs), 288 rows of kept sums, 512 columns; k odd, edges in all directions.
-SIZES = ((289, 515, 33), (300, 1027, 530), (30, 2049, 17))
+# Beyond every block: 256 of k, or 384 where that is all (of pairs: 512 and 768), 288 rows of kept sums, 96 of strips,
+# 512 columns; k odd, edges in all directions.
+SIZES = ((289, 385, 33), (101, 767, 65), (97, 769, 34), (300, 1027, 530), (30, 2049, 17))
 ONE_EACH = {case.kernel: case for case in CASES if case.kernel in ("matmul", "linear_forward", "linear_backward")}
 
 
@@ -24,9 +25,11 @@ def forward(x, weight, storage, bias=None, n_threads=2):
     return widened(y)
 
 
+@pytest.mark.parametrize("sgemm", ["own_sgemm"], indirect=True)
 @pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("storage", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("kernel", ONE_EACH)
-def test_products_of_several_blocks_match_the_float64_formula(isa, rng, storage, kernel, size):
+def test_products_of_several_blocks_match_the_float64_formula(isa, rng, sgemm, storage, kernel, size):
     case = ONE_EACH[kernel]
     call = in_storage(kernel, case.make(rng, *size), storage)
     wide = in_float64(call)
@@ -35,6 +38,17 @@ def test_products_of_several_blocks_match_the_float64_formula(isa, rng, storage,
     assert_within(one, want, case.allowed(wide, want, storage))
     for n_threads in (2, 3):
         assert_same_bits(one, run(kernel, call, n_threads))
+
+
+@pytest.mark.parametrize("sgemm", ["own_sgemm"], indirect=True)
+def test_bits_do_not_depend_on_where_a_large_matrix_is_read(isa, rng, sgemm):
+    """More than 16 MiB are copied, less are read in place, columns that are no whole panels copied again."""
+    a, b = rng.standard_normal((15, 6000), np.float32), rng.standard_normal((6000, 736), np.float32)
+    c, part = np.zeros((15, 736), np.float32), np.zeros((15, 705), np.float32)
+    _kernels.matmul(c, a, b, 2)
+    _kernels.matmul(part, a, np.ascontiguousarray(b[:, :705]), 2)
+    assert part.tobytes() == c[:, :705].tobytes()
+    np.testing.assert_allclose(c, a.astype(float) @ b, rtol=0, atol=6000 * 2.0**-24 * (abs(a) @ abs(b)).max())
 
 
 def test_bits_do_not_depend_on_what_else_is_multiplied(isa, rng, storage):
