@@ -46,8 +46,11 @@ const rgz_kernels *rgz_active(int storage);
 void rgz_set_sgemm(void *address);
 int rgz_has_sgemm(void);
 
-/* What each thread needs for attention. */
+/* What each thread needs for attention, and for one of its blocks of rows, of float32 or of pairs along them. */
 rgz_int rgz_attention_scratch_floats(rgz_int head_size);
+static inline rgz_int rgz_attention_area(rgz_int head_size) {
+    return (head_size + head_size % 2) * RGZ_ATTENTION_BLOCK;
+}
 
 /* Activations that a product can be followed by. */
 enum { RGZ_NO_ACTIVATION, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH };

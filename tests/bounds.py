@@ -9,6 +9,8 @@ shape}, for outputs in 16 bits without what storing them adds: see `in_storage`.
 import numpy as np
 from oracles import heads, lm_d_logits, logits_of, moment_places, sigmoid, tanh_argument
 
+from rgz import _kernels
+
 U = 2.0**-24
 EXP = 3 * U  # relative, of vmath.h's exp: 1.5 ulp
 TINY = 2.0**-148  # two of the smallest float32: where relative bounds end
@@ -196,6 +198,13 @@ def softmax_share(q, k, s, scale):
     return (q.shape[1] + 4) * U * product.max() + U * (2 * np.abs(seen).max() + 4) + EXP, U * (len(k) + 4) + EXP
 
 
+def weight_rounding(a):
+    """What attention's weights are off, relative, where pairs of bfloat16 are multiplied: they are rounded to such."""
+    return rounding(
+        1.0, "bfloat16" if a["storage"] == "bfloat16" and _kernels.active_isa().endswith("bf16") else "float32"
+    )
+
+
 def attention_forward(a, want):
     q, k, v, scale = a["q"], a["k"], a["v"], a["scale"]
     out, lse = np.zeros_like(want["out"]), np.zeros_like(want["lse"])
@@ -205,7 +214,8 @@ def attention_forward(a, want):
         one, total = softmax_share(q[rows, h], k[rows, g], s, scale)
         p = np.exp(s - want["lse"][rows, h][:, None])
         # the sum is rescaled once a block of 64 keys
-        out[rows, h] = p @ np.abs(v[rows, g]) * (2 * one + 3 * total + EXP * (len(s) / 64 + 1))
+        off = 2 * one + 3 * total + EXP * (len(s) / 64 + 1) + weight_rounding(a)
+        out[rows, h] = p @ np.abs(v[rows, g]) * off
         lse[rows, h] = one + total + EXP * (len(s) / 64 + 1) + 2 * U * np.abs(want["lse"][rows, h])
     return {"out": out, "lse": lse}
 
@@ -213,7 +223,7 @@ def attention_forward(a, want):
 def attention_backward(a, want):
     q, k, v, scale, dout = a["q"], a["k"], a["v"], a["scale"], np.abs(a["dout"])
     bound = {name: np.zeros_like(value) for name, value in want.items()}
-    group, n = q.shape[1] // k.shape[1], q.shape[2]
+    group, n, weight = q.shape[1] // k.shape[1], q.shape[2], weight_rounding(a)
     for rows, h, g in heads(q, k, a["cu_seqlens"]):
         s = scale * q[rows, h] @ k[rows, g].T
         s = np.where(np.tri(len(s), dtype=bool), s, -np.inf) if a["causal"] else s
@@ -225,9 +235,9 @@ def attention_backward(a, want):
         # dk and dv are stored once for every head and group of queries that a key has, each time rounded
         parts = group * -(-len(s) // 288) - 1
         again = parts * (rounding(1.0, a["storage"]) - rounding(0.0, a["storage"]))
-        bound["dq"][rows, h] = ds @ np.abs(k[rows, g]) * (one + length)
-        bound["dk"][rows, g] += ds.T @ np.abs(q[rows, h]) * (one + length + again)
-        bound["dv"][rows, g] += p.T @ dout[rows, h] * (one + length + again)
+        bound["dq"][rows, h] = ds @ np.abs(k[rows, g]) * (one + length + weight)
+        bound["dk"][rows, g] += ds.T @ np.abs(q[rows, h]) * (one + length + weight + again)
+        bound["dv"][rows, g] += p.T @ dout[rows, h] * (one + length + weight + again)
     return bound
 
 

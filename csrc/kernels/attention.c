@@ -6,31 +6,43 @@
  * Shapes: N rows hold all sequences end to end, sequence s is rows cu_seqlens[s] .. cu_seqlens[s+1] - 1 and sees only
  * itself. q (N, heads, head_size); k, v (N, kv_heads, head_size); out (N, heads, head_size); lse (N, heads). The
  * *_stride is elements from one row of N to the next, so q, k, v may be parts of one qkv matrix. Query head h reads key
- * head h / (heads / kv_heads). scratch for each thread: rgz_attention_scratch_floats(head_size). WRITES out and lse; no
+ * head h / (heads / kv_heads). scale > 0. scratch for each thread: rgz_attention_scratch_floats(head_size). WRITES out and lse; no
  * T x T matrix exists.
  * Threads: by (sequence, head, group), each in fixed order.
  * Sources: Dao et al. 2022, arXiv:2205.14135, algorithm 1; Dao 2023, arXiv:2307.08691.
  */
 #include "attention_block.h"
 
-/* One step of the online softmax: s becomes exp(s - top), and top, total and the factor for earlier sums move on. */
-RGZ_INLINE void online_softmax(float *s, float *top, float *total, float *rescale, block_shape b) {
+/* One step of the online softmax: s becomes exp(scale s - top), in units of keys, and top, total and the factor for
+ * earlier sums move on. */
+RGZ_INLINE void online_softmax(float *s, float *top, float *total, float *rescale, block_shape b, float scale) {
+    const vf factor = vf_set1(scale);
+    for (rgz_int j = 0; j < b.keys; j++) {
+        const rgz_int end = first_query(b, j);
+        for (rgz_int i = first_read(b, j); i < end; i += VLEN)
+            vf_store_n(s + j * BLOCK + i, vf_set1(-INFINITY), rgz_min(VLEN, end - i));
+    }
     for (rgz_int i = 0; i < b.queries; i += VLEN) {
         /* sum_over_keys reads past the last key that these queries see by less than a register tile */
         const rgz_int keys = rgz_min(b.keys, i + VLEN + b.diagonal + MM_ROWS);
         const vf before = vf_load(top + i);
         vf now = before;
-        for (rgz_int j = 0; j < keys; j++) now = vf_max(vf_load(s + j * BLOCK + i), now);
-        const vf factor = vf_exp(vf_sub(before, now));
-        vf sum = vf_mul(vf_load(total + i), factor);
-        for (rgz_int j = 0; j < keys; j++) {
-            vf e = vf_exp(vf_sub(vf_load(s + j * BLOCK + i), now));
-            vf_store(s + j * BLOCK + i, e);
-            sum = vf_add(sum, e);
+        for (rgz_int j = 0; j < keys; j++) now = vf_max(vf_mul(vf_load(s + j * BLOCK + i), factor), now);
+        const vf shrink = vf_exp(vf_sub(before, now));
+        vf sum = vf_mul(vf_load(total + i), shrink);
+        for (rgz_int j = 0; j < keys; j += UNIT) {
+            vf e[UNIT];
+            for (rgz_int u = 0; u < UNIT; u++) {
+                e[u] = vf_zero();
+                if (j + u == keys) break;
+                e[u] = vf_exp(vf_sub(vf_mul(vf_load(s + (j + u) * BLOCK + i), factor), now));
+                sum = vf_add(sum, e[u]);
+            }
+            store_weights(s + j / UNIT * BLOCK + i, e);
         }
         vf_store(top + i, now);
         vf_store(total + i, sum);
-        vf_store(rescale + i, factor);
+        vf_store(rescale + i, shrink);
     }
 }
 
@@ -56,7 +68,7 @@ static int forward_group(rgz_real *out, float *lse, const rgz_real *q, const rgz
                          float *scratch, rgz_int first, rgz_int count, rgz_int length, rgz_int out_stride,
                          rgz_int lse_stride, rgz_int q_stride, rgz_int k_stride, rgz_int v_stride, rgz_int head_size,
                          float scale, int causal, rgz_int height) {
-    const rgz_int area = head_size * BLOCK, blocks = rgz_blocks(count, BLOCK);
+    const rgz_int area = rgz_attention_area(head_size), blocks = rgz_blocks(count, BLOCK);
     float *keys = scratch, *values = keys + area, *s = values + area, *rescale = s + BLOCK * BLOCK;
     query_state states[GROUP];
     for (rgz_int g = 0; g < blocks; g++) {
@@ -67,10 +79,7 @@ static int forward_group(rgz_real *out, float *lse, const rgz_real *q, const rgz
         state->total = state->top + BLOCK;
         state->first = first + g * BLOCK;
         state->queries = rgz_min(BLOCK, count - g * BLOCK);
-        gather_rows(keys, q + g * BLOCK * q_stride, q_stride, state->queries, head_size);
-        transpose_rows(state->qt, keys, state->queries, head_size);
-        for (rgz_int i = 0; i < area; i += VLEN)
-            vf_store(state->qt + i, vf_mul(vf_load(state->qt + i), vf_set1(scale)));
+        transpose_rows(state->qt, q + g * BLOCK * q_stride, q_stride, state->queries, head_size);
         for (rgz_int i = 0; i < BLOCK; i++) {
             state->top[i] = -INFINITY;
             state->total[i] = 0.0f;
@@ -79,15 +88,14 @@ static int forward_group(rgz_real *out, float *lse, const rgz_real *q, const rgz
     const rgz_int end = causal ? first + count : length;
     for (rgz_int at = 0; at < end; at += BLOCK) {
         gather_rows(keys, k + at * k_stride, k_stride, rgz_min(BLOCK, end - at), head_size);
-        gather_rows(values, v + at * v_stride, v_stride, rgz_min(BLOCK, end - at), head_size);
+        gather_across(values, v + at * v_stride, v_stride, rgz_min(BLOCK, end - at), head_size);
         for (rgz_int g = 0; g < blocks; g++) {
             query_state *state = states + g;
             const rgz_int last = causal ? state->first + state->queries : length;
             if (at >= last) continue;
             const block_shape b = {state->queries, rgz_min(BLOCK, last - at), causal ? state->first - at : BLOCK};
             products(s, b, keys, state->qt, head_size);
-            fill_unseen(s, b, -INFINITY);
-            online_softmax(s, state->top, state->total, rescale, b);
+            online_softmax(s, state->top, state->total, rescale, b, scale);
             if (at > 0) rescale_rows(state->sum, rescale, state->queries, head_size);
             sum_over_keys(state->sum, b, s, values, head_size, at > 0, height);
         }

@@ -9,16 +9,28 @@
  */
 #include "attention_block.h"
 
-/* s, the products q k, becomes p; ds, the products dout v, becomes scale p (ds - delta) */
-RGZ_INLINE void softmax_gradient(float *s, float *ds, const float *lse, const float *delta, block_shape b,
-                                 float scale) {
+/* s, the products q k, becomes p; ds, the products dout v, becomes scale p (ds - delta); both in units of queries, and
+ * ds in units of keys as well. 0 where a query does not see a key. */
+RGZ_INLINE void softmax_gradient(float *s, float *ds, float *ds_across, const float *lse, const float *delta,
+                                 block_shape b, float scale) {
     const vf factor = vf_set1(scale);
-    for (rgz_int j = 0; j < b.keys; j++)
-        for (rgz_int i = first_lane(b, j); i < b.queries; i += VLEN) {
-            vf p = vf_exp(vf_sub(vf_mul(vf_load(s + j * BLOCK + i), factor), vf_load(lse + i)));
-            vf d = vf_sub(vf_load(ds + j * BLOCK + i), vf_load(delta + i));
-            vf_store(s + j * BLOCK + i, p);
-            vf_store(ds + j * BLOCK + i, vf_mul(vf_mul(p, d), factor));
+    for (rgz_int j = 0; j < b.keys; j += UNIT)
+        for (rgz_int i = first_read(b, j); i < b.queries; i += VLEN) {
+            vf p[UNIT], d[UNIT];
+            for (rgz_int u = 0; u < UNIT; u++) {
+                const rgz_int at = (j + u) * BLOCK + i, unseen = first_query(b, j + u) - i;
+                p[u] = d[u] = vf_zero();
+                if (j + u == b.keys || unseen >= VLEN) continue;
+                p[u] = vf_exp(vf_sub(vf_mul(vf_load(s + at), factor), vf_load(lse + i)));
+                d[u] = vf_mul(vf_mul(p[u], vf_sub(vf_load(ds + at), vf_load(delta + i))), factor);
+                if (unseen > 0) {
+                    p[u] = vf_keep_n(vf_zero(), p[u], unseen);
+                    d[u] = vf_keep_n(vf_zero(), d[u], unseen);
+                }
+            }
+            store_rows(s + j * BLOCK, i, p);
+            store_rows(ds + j * BLOCK, i, d);
+            if (UNIT > 1) store_weights(ds_across + j / UNIT * BLOCK + i, d);
         }
 }
 
@@ -45,16 +57,16 @@ typedef struct {
 static void gather_queries(query_gradient *b, const rgz_real *q, const rgz_real *out, const rgz_real *dout,
                            const float *lse, rgz_int q_stride, rgz_int out_stride, rgz_int lse_stride,
                            rgz_int head_size) {
-    gather_rows(b->q, q, q_stride, b->queries, head_size);
-    gather_rows(b->dout, dout, out_stride, b->queries, head_size);
-    transpose_rows(b->qt, b->q, b->queries, head_size);
-    transpose_rows(b->dout_t, b->dout, b->queries, head_size);
+    gather_across(b->q, q, q_stride, b->queries, head_size);
+    gather_across(b->dout, dout, out_stride, b->queries, head_size);
+    transpose_rows(b->qt, q, q_stride, b->queries, head_size);
+    transpose_rows(b->dout_t, dout, out_stride, b->queries, head_size);
     for (rgz_int i = 0; i < padded(b->queries); i++) {
         vf sum = vf_zero();
         if (i < b->queries)
             RGZ_FOR_VECTORS (d, live, head_size) {
-                sum = vf_fma(vr_load_n(out + i * out_stride + d, live), vf_load_n(b->dout + i * head_size + d, live),
-                             sum);
+                sum =
+                    vf_fma(vr_load_n(out + i * out_stride + d, live), vr_load_n(dout + i * out_stride + d, live), sum);
             }
         b->delta[i] = vf_sum(sum);
         b->lse[i] = i < b->queries ? lse[i * lse_stride] : 0.0f;
@@ -68,9 +80,15 @@ static int head_gradients(rgz_real *dq, rgz_real *dk, rgz_real *dv, const rgz_re
                           rgz_int length, rgz_int ratio, rgz_int dq_stride, rgz_int dk_stride, rgz_int dv_stride,
                           rgz_int out_stride, rgz_int q_stride, rgz_int k_stride, rgz_int v_stride, rgz_int heads,
                           rgz_int head_size, float scale, int causal, rgz_int height) {
-    const rgz_int area = head_size * BLOCK;
+    const rgz_int area = rgz_attention_area(head_size);
     float *keys = scratch, *values = keys + area, *dkeys = values + area, *dvalues = dkeys + area;
     float *s = dvalues + area, *ds = s + BLOCK * BLOCK, *rest = ds + BLOCK * BLOCK;
+    float *keys_across = keys, *ds_across = ds; /* the same where a unit is a number */
+    if (UNIT > 1) {
+        keys_across = rest;
+        ds_across = keys_across + area;
+        rest = ds_across + BLOCK * BLOCK / UNIT;
+    }
     query_gradient states[GROUP];
     for (rgz_int g = 0; g < GROUP; g++, rest += 5 * area + 2 * BLOCK) {
         query_gradient state = {rest,
@@ -103,6 +121,7 @@ static int head_gradients(rgz_real *dq, rgz_real *dk, rgz_real *dv, const rgz_re
                 const int add = h > 0 || (causal ? at < first : first > 0);
                 gather_rows(keys, k + at * k_stride, k_stride, n, head_size);
                 gather_rows(values, v + at * v_stride, v_stride, n, head_size);
+                if (UNIT > 1) gather_across(keys_across, k + at * k_stride, k_stride, n, head_size);
                 memset(dkeys, 0, 2 * (size_t)area * sizeof *dkeys); /* and dvalues */
                 for (rgz_int g = 0; g < blocks; g++) {
                     const query_gradient *state = states + g;
@@ -112,12 +131,10 @@ static int head_gradients(rgz_real *dq, rgz_real *dk, rgz_real *dv, const rgz_re
                                            causal ? state->first - at : BLOCK};
                     products(s, b, keys, state->qt, head_size);
                     products(ds, b, values, state->dout_t, head_size);
-                    softmax_gradient(s, ds, state->lse, state->delta, b, scale);
-                    fill_unseen(s, b, 0.0f);
-                    fill_unseen(ds, b, 0.0f);
+                    softmax_gradient(s, ds, ds_across, state->lse, state->delta, b, scale);
                     sum_over_queries(dvalues, b, s, state->dout, head_size, height);
                     sum_over_queries(dkeys, b, ds, state->q, head_size, height);
-                    sum_over_keys(state->dq, b, ds, keys, head_size, at > 0, height);
+                    sum_over_keys(state->dq, b, ds_across, keys_across, head_size, at > 0, height);
                 }
                 found = add_rows(dk + at * dk_stride, dk_stride, dkeys, n, head_size, add, found);
                 found = add_rows(dv + at * dv_stride, dv_stride, dvalues, n, head_size, add, found);

@@ -1,4 +1,4 @@
-/* block_mm.h - the small matrix product inside attention: operands already in cache, no packing.
+/* block_mm.h - the small matrix product inside attention: operands already in cache, in units (unit.h).
  *
  *   c[i,j] = (add ? c[i,j] : 0) + sum_p a[i * a_row + p * a_col] * b[p * ldb + j]     i < m, j < n, p < k
  *
@@ -8,6 +8,8 @@
  */
 #ifndef RGZ_BLOCK_MM_H
 #define RGZ_BLOCK_MM_H
+
+#include "unit.h"
 
 /* One register tile; rows and vectors are constants at every call, so the loops over them unroll. */
 RGZ_INLINE void mm_tile(const int rows, const int vectors, rgz_int live, rgz_int k, const float *a, rgz_int a_row,
@@ -30,7 +32,7 @@ RGZ_INLINE void mm_tile(const int rows, const int vectors, rgz_int live, rgz_int
             for (int i = 0; i < rows; i++) {
                 vf ai = vf_set1(a[i * a_row + p * a_col]);
 #pragma GCC unroll 4
-                for (int v = 0; v < vectors; v++) acc[i][v] = vf_fma(ai, bv[v], acc[i][v]);
+                for (int v = 0; v < vectors; v++) acc[i][v] = unit_multiply_add(ai, bv[v], acc[i][v]);
             }
         }
     else
@@ -43,7 +45,7 @@ RGZ_INLINE void mm_tile(const int rows, const int vectors, rgz_int live, rgz_int
             for (int i = 0; i < rows; i++) {
                 vf ai = vf_set1(a[i * a_row + p * a_col]);
 #pragma GCC unroll 4
-                for (int v = 0; v < vectors; v++) acc[i][v] = vf_fma(ai, bv[v], acc[i][v]);
+                for (int v = 0; v < vectors; v++) acc[i][v] = unit_multiply_add(ai, bv[v], acc[i][v]);
             }
         }
 #pragma GCC unroll 16

@@ -1,32 +1,11 @@
-/* pack.h - copies of the operands of a product in the order in which it reads them.
- *
- * What a lane multiplies is a unit: a number as float32, or, where an instruction multiplies them, a pair of bfloat16
- * of k = 2p and 2p + 1. Where the depth is odd the last pair ends with zero.
- */
+/* pack.h - copies of the operands of a product in the order in which it reads them, in units (unit.h). */
 #ifndef RGZ_PACK_H
 #define RGZ_PACK_H
 
 #include "transpose.h"
+#include "unit.h"
 
-#if RGZ_STORAGE == RGZ_BF16 && defined(VF_DOT_BF16)
-#define UNIT 2
-RGZ_INLINE vf unit_multiply_add(vf x, vf y, vf z) { return vf_dot_bf16(z, x, y); }
-RGZ_INLINE vf units_of(const rgz_real *even, const rgz_real *odd, rgz_int n) { return vf_pairs_bf16_n(even, odd, n); }
-RGZ_INLINE void store_units(float *to, const rgz_real *even, const rgz_real *odd) {
-    vf_store_pairs_bf16(to, even, odd);
-}
-enum { TRANSPOSE_UNITS = TRANSPOSE_BITS };
-#else
-#define UNIT 1
-RGZ_INLINE vf unit_multiply_add(vf x, vf y, vf z) { return vf_fma(x, y, z); }
-RGZ_INLINE vf units_of(const rgz_real *x, const rgz_real *odd, rgz_int n) { return (void)odd, vr_load_n(x, n); }
-RGZ_INLINE void store_units(float *to, const rgz_real *x, const rgz_real *odd) {
-    (void)odd;
-    vf_store(to, vr_load(x));
-    vf_store(to + VLEN, vr_load(x + VLEN));
-}
-enum { TRANSPOSE_UNITS = TRANSPOSE_REALS };
-#endif
+enum { TRANSPOSE_UNITS = UNIT == 2 ? TRANSPOSE_BITS : TRANSPOSE_REALS };
 
 /* One unit of `there` vectors side by side; odd NULL: the last one of an odd depth. Loads may be whole, of numbers that
  * are there in the matrix (`readable` from even), where stores may not. */
@@ -43,7 +22,7 @@ RGZ_INLINE void pack_across(float *to, const rgz_real *even, const rgz_real *odd
 RGZ_INLINE void pack(float *RGZ_RESTRICT panels, const rgz_int wide, const rgz_real *RGZ_RESTRICT x, rgz_int ld,
                      int across, rgz_int depth, rgz_int n) {
     enum { ROWS = 8 }; /* read together from nearby cache lines, before the next panel's turn; the next are asked for */
-    const rgz_int units = rgz_blocks(depth, UNIT), whole = depth / UNIT, ragged = n / wide * wide;
+    const rgz_int units = units_in(depth), whole = depth / UNIT, ragged = n / wide * wide;
     if (ragged < n) memset(panels + ragged * units, 0, (size_t)(units * wide) * sizeof *panels);
     if (across) {
         for (rgz_int j = 0; j < n; j += wide) {

@@ -158,7 +158,7 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
     float *panels = rgz_product_scratch(), *strips = panels + deep / UNIT * GEMM_WIDTH;
     const int in_place = reads_in_place(g, width);
     for (rgz_int p0 = 0; p0 < g->k; p0 += deep) {
-        const rgz_int depth = rgz_min(deep, g->k - p0), units = rgz_blocks(depth, UNIT);
+        const rgz_int depth = rgz_min(deep, g->k - p0), units = units_in(depth);
         const int last = p0 + depth == g->k;
         const rgz_real *b = g->b_trans ? g->b + j0 * g->ldb + p0 : g->b + p0 * g->ldb + j0;
         if (!in_place) pack(panels, GEMM_PANEL, b, g->ldb, g->b_trans, depth, width);

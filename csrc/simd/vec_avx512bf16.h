@@ -24,3 +24,16 @@ RGZ_INLINE void vf_store_pairs_bf16(float *to, const uint16_t *even, const uint1
     _mm512_storeu_si512(to, _mm512_permutex2var_epi16(x, first, y));
     _mm512_storeu_si512(to + VLEN, _mm512_permutex2var_epi16(x, second, y));
 }
+
+/* The lanes of x, then those of y, as bfloat16: to nearest even, subnormals to 0, for which the product takes them. */
+RGZ_INLINE vf vf_two_bf16(vf x, vf y) { return (vf)_mm512_cvtne2ps_pbh(y, x); }
+RGZ_INLINE void vf_store_two_bf16(float *x, float *y, vf two) {
+    _mm256_storeu_ps(x, _mm512_castps512_ps256(two));
+    _mm256_storeu_ps(y, _mm512_extractf32x8_ps(two, 1));
+}
+/* The pairs of the two. */
+RGZ_INLINE vf vf_pairs_of_two_bf16(vf two) {
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, _mm512_castps_si512(two)));
+}

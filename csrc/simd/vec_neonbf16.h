@@ -21,3 +21,16 @@ RGZ_INLINE void vf_store_pairs_bf16(float *to, const uint16_t *even, const uint1
     vf_store(to, vreinterpretq_f32_u16(vzip1q_u16(x, y)));
     vf_store(to + VLEN, vreinterpretq_f32_u16(vzip2q_u16(x, y)));
 }
+
+/* The lanes of x, then those of y, as bfloat16, rounded to nearest even. */
+RGZ_INLINE vf vf_two_bf16(vf x, vf y) { return vreinterpretq_f32_u16(vcombine_u16(bf16_of(x), bf16_of(y))); }
+RGZ_INLINE void vf_store_two_bf16(float *x, float *y, vf two) {
+    vst1_f32(x, vget_low_f32(two));
+    vst1_f32(y, vget_high_f32(two));
+}
+/* The pairs of the two. */
+RGZ_INLINE vf vf_pairs_of_two_bf16(vf two) {
+    const uint16x8_t xy = vreinterpretq_u16_f32(two);
+    const uint16x4x2_t pairs = vzip_u16(vget_low_u16(xy), vget_high_u16(xy));
+    return vreinterpretq_f32_u16(vcombine_u16(pairs.val[0], pairs.val[1]));
+}
