@@ -39,6 +39,8 @@ CONSTANTS = {  # name: values, the first of which is that of csrc/sizes.h
     "RGZ_GEMM_DEEPEST": (384, 256, 512),
     "RGZ_GEMM_PANELS": (16, 8, 24, 32),
     "RGZ_GEMM_STRIPS": (8, 4, 16),
+    "RGZ_GEMM_PANELS_ACROSS": (24, 16, 32),
+    "RGZ_GEMM_STRIPS_ACROSS": (16, 8, 24),
     "RGZ_TILES_EACH": (2, 1, 3, 4),
     "RGZ_WEIGHT_AHEAD": (2048, 0, 1024, 4096, 8192),
     "RGZ_ATTENTION_BLOCK": (96, 48, 144, 192),
@@ -102,6 +104,22 @@ def product(shape: tuple[int, ...], isa: str, threads: int) -> Work:
     return 2 * m * k * n, run, lambda: np.testing.assert_allclose(y[:2], expected, atol=1e-3)
 
 
+def weight_gradient(shape: tuple[int, ...], isa: str, threads: int) -> Work:
+    """dweight (n, k) += dy (m, n)^T x (m, k), from 0: k runs across the rows of both."""
+    m, k, n = shape
+    x, dy, dweight = random(m, k), random(m, n), aligned_zeros(n * k).reshape(n, k)
+    expected = dy[:, :2].astype(np.float64).T @ x.astype(np.float64)
+
+    def run(library: ctypes.CDLL) -> None:
+        kernel = library[f"linear_backward_f32_{isa}"]
+        kernel.restype = None
+        dweight[:2] = 0.0
+        sizes = INTEGER(m), INTEGER(k), INTEGER(n)
+        kernel(None, pointer(dweight), None, pointer(dy), pointer(x), None, *sizes, ctypes.c_int(threads))
+
+    return 2 * m * k * n, run, lambda: np.testing.assert_allclose(dweight[:2], expected, atol=1e-3)
+
+
 def attention(shape: tuple[int, ...], isa: str, threads: int) -> Work:
     """Causal attention, forward."""
     batch, heads, length, size = shape
@@ -138,7 +156,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, values in CONSTANTS.items():
             libraries = {value: build(Path(folder), isa, name, value) for value in values}
-            make = attention if "ATTENTION" in name else product
+            make = attention if "ATTENTION" in name else weight_gradient if "ACROSS" in name else product
             shapes = ATTENTION if "ATTENTION" in name else FEW_ROWS if name == "RGZ_WEIGHT_AHEAD" else PRODUCTS
             print(f"\n{name:24}" + "".join(f"{value:>8}{'*' if value == values[0] else ' '}" for value in values))
             for shape in shapes:

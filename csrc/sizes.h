@@ -4,8 +4,8 @@
 #ifndef RGZ_SIZES_H
 #define RGZ_SIZES_H
 
-/* simd/packed_gemm.h: units of k in a block, and where it is the only one; panels of b and strips of a in one, parts of
- * strips whose sums are kept. */
+/* simd/packed_gemm.h: units of k in a block, and where it is the only one; panels of b and strips of a in one, and the
+ * same where k runs across the rows of a; parts of strips whose sums are kept. */
 #ifndef RGZ_GEMM_DEPTH
 #define RGZ_GEMM_DEPTH 256
 #endif
@@ -17,6 +17,12 @@
 #endif
 #ifndef RGZ_GEMM_STRIPS
 #define RGZ_GEMM_STRIPS 8
+#endif
+#ifndef RGZ_GEMM_PANELS_ACROSS
+#define RGZ_GEMM_PANELS_ACROSS 24
+#endif
+#ifndef RGZ_GEMM_STRIPS_ACROSS
+#define RGZ_GEMM_STRIPS_ACROSS 16
 #endif
 #ifndef RGZ_GEMM_KEPT
 #define RGZ_GEMM_KEPT 3

@@ -23,7 +23,9 @@ enum {
     GEMM_DEEPEST = RGZ_GEMM_DEEPEST,
     GEMM_WIDTH = RGZ_GEMM_PANELS * GEMM_PANEL,
     GEMM_HEIGHT = RGZ_GEMM_STRIPS * MM_ROWS,
-    GEMM_SUMS = RGZ_GEMM_KEPT * GEMM_HEIGHT
+    GEMM_SUMS = RGZ_GEMM_KEPT * GEMM_HEIGHT,
+    GEMM_WIDEST = RGZ_GEMM_PANELS_ACROSS * GEMM_PANEL,
+    GEMM_HIGHEST = RGZ_GEMM_STRIPS_ACROSS * MM_ROWS
 };
 
 /* Whether a block of b may be read where it is: copying rows of up to 3 KiB costs more than it saves, measured for 120
@@ -146,19 +148,29 @@ static void activate_block(int activation, rgz_real *y, const rgz_real *x, rgz_i
 }
 
 _Static_assert(GEMM_DEPTH *(GEMM_WIDTH + GEMM_HEIGHT) + GEMM_SUMS * GEMM_WIDTH <= RGZ_PRODUCT_SCRATCH &&
-                   GEMM_DEEPEST * (GEMM_WIDTH + GEMM_HEIGHT) <= RGZ_PRODUCT_SCRATCH,
+                   GEMM_DEEPEST * (GEMM_WIDTH + GEMM_HEIGHT) <= RGZ_PRODUCT_SCRATCH &&
+                   GEMM_DEPTH * (GEMM_WIDEST + GEMM_HIGHEST) <= RGZ_PRODUCT_SCRATCH,
                "panels, strips and sums fit");
 
-/* Numbers of k in a block. Where all of k is one, no sums need to be kept, which pays for a deeper one. */
-RGZ_INLINE rgz_int block_depth(rgz_int k) { return (k <= GEMM_DEEPEST * UNIT ? GEMM_DEEPEST : GEMM_DEPTH) * UNIT; }
+/* Numbers of k, rows and columns of what is copied at a time. */
+typedef struct {
+    rgz_int depth, height, width;
+} gemm_blocks;
+
+/* Where all of k is one block, no sums need to be kept, which pays for a deeper one. Where k runs across the rows of a,
+ * higher strips use more of the lines in which a lies, and with sums that have a place of their own there is room. */
+RGZ_INLINE gemm_blocks blocks_of(const rgz_product *g, const float *kept) {
+    if (g->a_trans && !kept) return (gemm_blocks){GEMM_DEPTH * UNIT, GEMM_HIGHEST, GEMM_WIDEST};
+    return (gemm_blocks){(g->k <= GEMM_DEEPEST * UNIT ? GEMM_DEEPEST : GEMM_DEPTH) * UNIT, GEMM_HEIGHT, GEMM_WIDTH};
+}
 
 /* Rows [i0, end) and columns [j0, j0 + width) of c. Partial sums are kept in `kept`, or with it NULL in g->sums. */
-RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rgz_int j0, rgz_int width, float *kept) {
-    const rgz_int deep = block_depth(g->k);
-    float *panels = rgz_product_scratch(), *strips = panels + deep / UNIT * GEMM_WIDTH;
+RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rgz_int j0, rgz_int width,
+                               const gemm_blocks *size, float *kept) {
+    float *panels = rgz_product_scratch(), *strips = panels + size->depth / UNIT * size->width;
     const int in_place = reads_in_place(g, width);
-    for (rgz_int p0 = 0; p0 < g->k; p0 += deep) {
-        const rgz_int depth = rgz_min(deep, g->k - p0), units = units_in(depth);
+    for (rgz_int p0 = 0; p0 < g->k; p0 += size->depth) {
+        const rgz_int depth = rgz_min(size->depth, g->k - p0), units = units_in(depth);
         const int last = p0 + depth == g->k;
         const rgz_real *b = g->b_trans ? g->b + j0 * g->ldb + p0 : g->b + p0 * g->ldb + j0;
         if (!in_place) pack(panels, GEMM_PANEL, b, g->ldb, g->b_trans, depth, width);
@@ -168,8 +180,8 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
         if (p0 == 0 && g->bias) t.bias = g->bias + j0;
         if (p0 == 0 && g->residual) t.residual = g->residual + i0 * g->ldc + j0;
         if (kept && last) t.c = g->c + i0 * g->ldc + j0;
-        for (rgz_int i = i0; i < end; i += GEMM_HEIGHT) {
-            const rgz_int height = rgz_min(GEMM_HEIGHT, end - i);
+        for (rgz_int i = i0; i < end; i += size->height) {
+            const rgz_int height = rgz_min(size->height, end - i);
             pack(strips, MM_ROWS, g->a_trans ? g->a + p0 * g->lda + i : g->a + i * g->lda + p0, g->lda, !g->a_trans,
                  depth, height);
             packed_block(target_at(t, i - i0, 0), strips, in_place ? (const float *)b : panels,
@@ -192,11 +204,12 @@ static void own_gemm(const rgz_product *whole) {
 #else
     float *const kept = g.sums ? NULL : rgz_product_scratch() + GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT);
 #endif
-    const rgz_int parts = kept && g.k > block_depth(g.k) ? rgz_blocks(g.m, GEMM_SUMS) : 1;
+    const gemm_blocks size = blocks_of(&g, kept);
+    const rgz_int parts = kept && g.k > size.depth ? rgz_blocks(g.m, GEMM_SUMS) : 1;
     const rgz_int high = rgz_blocks(rgz_blocks(g.m, parts), MM_ROWS) * MM_ROWS;
-    for (rgz_int j0 = 0; j0 < g.n; j0 += GEMM_WIDTH)
+    for (rgz_int j0 = 0; j0 < g.n; j0 += size.width)
         for (rgz_int i0 = 0; i0 < g.m; i0 += high)
-            own_gemm_block(&g, i0, rgz_min(i0 + high, g.m), j0, rgz_min(GEMM_WIDTH, g.n - j0), kept);
+            own_gemm_block(&g, i0, rgz_min(i0 + high, g.m), j0, rgz_min(size.width, g.n - j0), &size, kept);
 }
 
 #endif

@@ -8,8 +8,8 @@ from guarded import assert_same_bits, assert_within, in_float64, in_storage, run
 from rgz import _kernels
 
 # Beyond every block: 256 of k, or 384 where that is all (of pairs: 512 and 768), 288 rows of kept sums, 96 of strips,
-# 512 columns; k odd, edges in all directions.
-SIZES = ((289, 385, 33), (101, 767, 65), (97, 769, 34), (300, 1027, 530), (30, 2049, 17))
+# 512 columns, and of dweight 192 rows and 768 columns; k odd, edges in all directions.
+SIZES = ((289, 385, 33), (101, 767, 65), (97, 769, 34), (300, 1027, 530), (30, 2049, 17), (516, 771, 200))
 ONE_EACH = {case.kernel: case for case in CASES if case.kernel in ("matmul", "linear_forward", "linear_backward")}
 
 
