@@ -5,6 +5,10 @@
  */
 #include "rgz.h"
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #if defined(__x86_64__) || defined(_M_X64)
 #define RGZ_X86 1
 #ifdef _MSC_VER
@@ -180,4 +184,18 @@ int rgz_openmp(void) {
 #else
     return 0;
 #endif
+}
+
+int rgz_openmp_cpus(int *cpus) {
+    int count = 0;
+#if defined(_OPENMP) && _OPENMP >= 201511
+    if (omp_get_proc_bind() != omp_proc_bind_false)
+        for (int place = 0; place < omp_get_num_places(); place++) {
+            if (cpus) omp_get_place_proc_ids(place, cpus + count);
+            count += omp_get_place_num_procs(place);
+        }
+#else
+    (void)cpus;
+#endif
+    return count;
 }

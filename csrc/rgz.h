@@ -65,6 +65,8 @@ enum { RGZ_NO_ACTIVATION, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH };
 #define RGZ_MOMENT_BLOCK 256
 
 int rgz_openmp(void); /* the OpenMP version this was built with, 0 if without */
+/* The CPUs over which OpenMP spreads a team that it binds to them (OMP_PROC_BIND), and their number; 0: it binds none. */
+int rgz_openmp_cpus(int *cpus);
 
 #ifdef __cplusplus
 }

@@ -81,6 +81,7 @@ cdef extern from "rgz.h" nogil:
     int rgz_has_sgemm()
     rgz_int rgz_attention_scratch_floats(rgz_int)
     int rgz_openmp()
+    int rgz_openmp_cpus(int *cpus) nogil
 
 
 # --- instruction sets, BLAS, sizes ---------------------------------------------------------------------------------
@@ -124,6 +125,15 @@ def has_sgemm():
 def openmp():
     """Version date of the OpenMP standard this was built with (201511 and so on), 0 without OpenMP."""
     return rgz_openmp()
+
+
+def openmp_cpus():
+    """The CPUs over which OpenMP spreads a team that it binds to them (OMP_PROC_BIND); empty: it binds none."""
+    cdef int count = rgz_openmp_cpus(NULL)
+    cdef bytearray room = bytearray(max(count, 1) * sizeof(int))
+    cdef int *cpus = <int *><char *>room
+    rgz_openmp_cpus(cpus)
+    return {cpus[i] for i in range(count)}
 
 
 def attention_scratch(Py_ssize_t head_size, int n_threads):

@@ -157,7 +157,7 @@ def _board() -> str:
 def info() -> dict[str, Any]:
     """What the kernels run on: isa, isas, openmp, blas (what multiplies matrices), n_threads and why so many, the
     kinds of cores, the strongest first, memory."""
-    from rgz.threads import explain_threads
+    from rgz.threads import allowed_cpus, explain_threads
 
     total, available = memory_bytes()
     n_threads, reason = explain_threads()
@@ -171,7 +171,7 @@ def info() -> dict[str, Any]:
         "half": half_products(),
         "n_threads": n_threads,
         "n_threads_because": reason,
-        "logical_cpus": len(cores.allowed_cpus()),
+        "logical_cpus": len(allowed_cpus()),
         "clusters": [dataclasses.asdict(cluster) for cluster in cores.clusters(cores.online_cpus())],
         "memory_total": total,
         "memory_available": available,

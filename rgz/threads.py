@@ -70,6 +70,11 @@ def _warn_forked() -> None:
     )
 
 
+def allowed_cpus() -> frozenset[int]:
+    """Those of the affinity mask; OpenMP, told to bind its threads (OMP_PROC_BIND), has left this one a part of it."""
+    return frozenset(cores.allowed_cpus() | _kernels.openmp_cpus())
+
+
 @functools.lru_cache(maxsize=8)
 def _usable_cores(cpus: frozenset[int]) -> cores.Usable:
     """cores.usable(), which reads a dozen files, once for each affinity mask: this is asked for at every token."""
@@ -91,7 +96,7 @@ def resolve_threads(n_threads: int | None = None) -> int:
         return 1
     if n_threads is not None:
         return int(n_threads)
-    return _wished()[1] or _usable_cores(frozenset(cores.allowed_cpus())).cores
+    return _wished()[1] or _usable_cores(allowed_cpus()).cores
 
 
 def explain_threads() -> tuple[int, str]:
@@ -103,7 +108,7 @@ def explain_threads() -> tuple[int, str]:
         return count, tr("a forked process")
     if wished:
         return count, f"{variable}={wished}"
-    cpus = frozenset(cores.allowed_cpus())
+    cpus = allowed_cpus()
     usable = _usable_cores(cpus)
     reasons = [tr("physical cores")]
     if usable.cpus < cpus:

@@ -264,6 +264,17 @@ def test_the_affinity_mask_of_this_very_process_counts():
     assert done.stdout == "1\n"
 
 
+def test_threads_that_openmp_binds_to_cpus_leave_the_count_as_it_is():
+    """Then the affinity mask is the one CPU of the thread that asks."""
+    code = "import rgz; print(rgz.info()['n_threads'], rgz.info()['logical_cpus'])"
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    told = set()
+    for bound in ({}, {"OMP_PROC_BIND": "true"}, {"OMP_PROC_BIND": "spread", "OMP_PLACES": "cores"}):
+        command, env = [sys.executable, "-c", code], environment | bound
+        told.add(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout)
+    assert len(told) == 1
+
+
 # --- names ---
 
 
