@@ -33,9 +33,10 @@ ISAS = {  # name: (machines, flags of gcc and clang, flags of MSVC; None: not by
     "avx512": (("x86_64", "amd64"), AVX512, ["/arch:AVX512"]),
     "avx512bf16": (("x86_64", "amd64"), [*AVX512, "-mavx512bf16"], ["/arch:AVX512"]),
     "neon": (("aarch64", "arm64"), [], []),
-    "neonbf16": (("aarch64", "arm64"), ["-march=armv8.2-a+bf16"], None),
+    "neonbf16": (("aarch64", "arm64"), ["-march=armv8.2-a+bf16+fp16fml"], None),
 }
-EXTENDED = {"avx512bf16": "avx512", "neonbf16": "neon"}  # differ in bfloat16 only: the rest is that set's
+# Sets that differ from another in some storages only: the rest is that set's.
+EXTENDED = {"avx512bf16": ("avx512", ["bf16"]), "neonbf16": ("neon", ["bf16", "f16"])}
 
 ANDROID = hasattr(sys, "getandroidapilevel")
 # One wheel for all Pythons from 3.11 on; Android's must link its libpython, and free-threaded builds have no such ABI.
@@ -124,17 +125,17 @@ class BuildKernels(build_ext):
         wanted = {"generic", *os.environ.get("RGZ_ISAS", ",".join(ISAS)).split(",")}
         if unknown := wanted - set(ISAS):
             raise SystemExit(f"RGZ_ISAS may name {', '.join(ISAS)}, got {', '.join(sorted(unknown))}")
-        wanted |= {EXTENDED[name] for name in wanted & set(EXTENDED)}
+        wanted |= {EXTENDED[name][0] for name in wanted & set(EXTENDED)}
         jobs = [(source, None, None) for source in SHARED]
         for name, (machines, gcc, cl) in ISAS.items():
             flags = cl if msvc else gcc
             if name not in wanted or flags is None or (machines is not None and machine not in machines):
                 continue
-            if name in EXTENDED and EXTENDED[name] not in built:
+            base, storages = EXTENDED.get(name, (None, STORAGES))
+            if base and base not in built:
                 continue
             if self.compiles(name, common + flags):
                 built.append(name)
-                storages = ["bf16"] if name in EXTENDED else STORAGES
                 jobs += [(source, name, storage) for storage in storages for source in [*KERNELS, "csrc/table.c"]]
 
         def compile_one(job: tuple[str, str | None, str | None]) -> str:

@@ -41,12 +41,13 @@ extern const rgz_kernels rgz_table_bf16_avx512bf16;
 RGZ_TABLES(neon)
 #endif
 #ifdef RGZ_HAVE_NEONBF16
-extern const rgz_kernels rgz_table_bf16_neonbf16;
+extern const rgz_kernels rgz_table_bf16_neonbf16, rgz_table_f16_neonbf16;
 #endif
 #undef RGZ_TABLES
 #define RGZ_TABLES(isa) {&rgz_table_f32_##isa, &rgz_table_bf16_##isa, &rgz_table_f16_##isa}
-/* A set that differs from another in bfloat16 only; setup.py knows which. */
+/* Sets that differ from another in bfloat16 only, or in both of 16 bits; setup.py knows which. */
 #define RGZ_TABLES_BF16(isa, other) {&rgz_table_f32_##other, &rgz_table_bf16_##isa, &rgz_table_f16_##other}
+#define RGZ_TABLES_HALF(isa, other) {&rgz_table_f32_##other, &rgz_table_bf16_##isa, &rgz_table_f16_##isa}
 
 #ifdef RGZ_X86
 static void cpuid(int leaf, int sub, unsigned r[4]) {
@@ -104,13 +105,20 @@ static int can_avx512(void) { return 0; }
 static int can_avx512bf16(void) { return 0; }
 #endif
 
-static int can_neonbf16(void) {
-#if defined(__aarch64__) && defined(__linux__)
-    return getauxval(AT_HWCAP2) >> 14 & 1; /* HWCAP2_BF16 */
-#elif defined(__aarch64__) && defined(__APPLE__)
+#if defined(__aarch64__) && defined(__APPLE__)
+static int feature(const char *name) {
     int has = 0;
     size_t size = sizeof has;
-    return sysctlbyname("hw.optional.arm.FEAT_BF16", &has, &size, NULL, 0) == 0 && has;
+    return sysctlbyname(name, &has, &size, NULL, 0) == 0 && has;
+}
+#endif
+
+static int can_neonbf16(void) {
+#if defined(__aarch64__) && defined(__linux__)
+    const unsigned long fmlal = getauxval(AT_HWCAP) >> 23, bf16 = getauxval(AT_HWCAP2) >> 14;
+    return fmlal & bf16 & 1; /* HWCAP_ASIMDFHM, HWCAP2_BF16 */
+#elif defined(__aarch64__) && defined(__APPLE__)
+    return feature("hw.optional.arm.FEAT_FHM") && feature("hw.optional.arm.FEAT_BF16");
 #else
     return 0;
 #endif
@@ -130,7 +138,7 @@ static const struct {
     {"neon", {NULL}, always},
 #endif
 #ifdef RGZ_HAVE_NEONBF16
-    {"neonbf16", RGZ_TABLES_BF16(neonbf16, neon), can_neonbf16},
+    {"neonbf16", RGZ_TABLES_HALF(neonbf16, neon), can_neonbf16},
 #else
     {"neonbf16", {NULL}, can_neonbf16},
 #endif

@@ -139,11 +139,14 @@ def name() -> str:
 
 def half_products() -> dict[str, str]:
     """How matrices of each 16-bit type are multiplied here; sums are float32 always."""
-    converted = tr("converted to float32")
-    names = {"avx512bf16": "AVX-512 BF16", "neonbf16": "NEON BFDOT"}
-    native = names.get(_kernels.active_isa())
-    bfloat16 = tr("by {name} instructions", name=native) if native else converted
-    return {"bfloat16": bfloat16, "float16": converted}
+    names = {
+        "avx512bf16": {"bfloat16": "AVX-512 BF16"},
+        "neonbf16": {"bfloat16": "NEON BFMMLA", "float16": "NEON FMLAL"},
+    }.get(_kernels.active_isa(), {})
+    return {
+        dtype: tr("by {name} instructions", name=names[dtype]) if dtype in names else tr("converted to float32")
+        for dtype in ("bfloat16", "float16")
+    }
 
 
 def _board() -> str:

@@ -20,7 +20,7 @@ CC="aarch64-linux-gnu-gcc -I$root/usr/include/python3.11 -idirafter $root/usr/in
 emulated() {
     arm "$2" -m pytest -q -p no:cacheprovider -k "$3" tests/kernels/test_formulas.py >"$SCRATCH/arm/$1" 2>&1
 }
-emulated max-half max,sme=off "neonbf16 and match and half and bfloat16" &
+emulated max-half max,sme=off "neonbf16 and match and half and (bfloat16 or matmul or linear)" &
 emulated max max,sme=off "neon and not neonbf16 and match and not half" &
 emulated a76 cortex-a76 "neon and match and products and not half" &
 emulated a72 cortex-a72 "neon and match and half and (float16 or linear or matmul)" &

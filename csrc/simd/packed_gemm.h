@@ -14,10 +14,9 @@
 #include "activations.h"
 #include "block_mm.h"
 #include "gemm.h"
-#include "pack.h"
+#include "gemm_tile.h"
 #include "scratch.h"
 
-#define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a panel */
 enum {
     GEMM_DEPTH = RGZ_GEMM_DEPTH,
     GEMM_DEEPEST = RGZ_GEMM_DEEPEST,
@@ -70,27 +69,14 @@ RGZ_INLINE void store_sums(tile_target t, rgz_int row, rgz_int col, vf v, rgz_in
 RGZ_INLINE void register_tile(tile_target t, const float *strip, const float *panel, rgz_int ldp, rgz_int units) {
     vf acc[MM_ROWS][MM_VECTORS];
 #pragma GCC unroll 16
-    for (int i = 0; i < MM_ROWS; i++) {
+    for (int i = 0; i < MM_ROWS; i++)
 #pragma GCC unroll 4
-        for (int v = 0; v < MM_VECTORS; v++) {
+        for (int v = 0; v < MM_VECTORS; v++)
             if (t.c) /* wanted when the sums are done */
                 RGZ_PREFETCH_WRITE(t.c + i * t.ldc + v * VLEN);
             else
                 RGZ_PREFETCH_WRITE(t.sums + i * t.lds + v * VLEN);
-            acc[i][v] = vf_zero();
-        }
-    }
-    for (rgz_int p = 0; p < units; p++) {
-        vf b[MM_VECTORS];
-#pragma GCC unroll 4
-        for (int v = 0; v < MM_VECTORS; v++) b[v] = vf_load(panel + p * ldp + v * VLEN);
-#pragma GCC unroll 16
-        for (int i = 0; i < MM_ROWS; i++) {
-            const vf a = vf_set1(strip[p * MM_ROWS + i]);
-#pragma GCC unroll 4
-            for (int v = 0; v < MM_VECTORS; v++) acc[i][v] = unit_multiply_add(a, b[v], acc[i][v]);
-        }
-    }
+    tile_sums(acc, strip, panel, ldp, units);
 #pragma GCC unroll 16
     for (int i = 0; i < MM_ROWS; i++)
 #pragma GCC unroll 4
@@ -127,7 +113,7 @@ RGZ_INLINE void packed_block(tile_target block, const float *strips, const float
                              rgz_int units, rgz_int rows, rgz_int cols) {
     for (rgz_int i = 0; i < rows; i += MM_ROWS)
         for (rgz_int j = 0; j < cols; j += GEMM_PANEL) {
-            const float *strip = strips + i * units, *panel = b + j / GEMM_PANEL * next;
+            const float *strip = strips + floats_of(i * units), *panel = b + floats_of(j / GEMM_PANEL * next);
             const tile_target t = target_at(block, i, j);
             const rgz_int high = rgz_min(MM_ROWS, rows - i), wide = rgz_min(GEMM_PANEL, cols - j);
             if (high < MM_ROWS || wide < GEMM_PANEL)
@@ -170,10 +156,10 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
     float *panels = rgz_product_scratch(), *strips = panels + size->depth / UNIT * size->width;
     const int in_place = reads_in_place(g, width);
     for (rgz_int p0 = 0; p0 < g->k; p0 += size->depth) {
-        const rgz_int depth = rgz_min(size->depth, g->k - p0), units = units_in(depth);
+        const rgz_int depth = rgz_min(size->depth, g->k - p0), units = rgz_blocks(depth, GEMM_UNIT);
         const int last = p0 + depth == g->k;
         const rgz_real *b = g->b_trans ? g->b + j0 * g->ldb + p0 : g->b + p0 * g->ldb + j0;
-        if (!in_place) pack(panels, GEMM_PANEL, b, g->ldb, g->b_trans, depth, width);
+        if (!in_place) pack_operand(panels, GEMM_PANEL, b, g->ldb, g->b_trans, depth, width);
         tile_target t = {.ldc = g->ldc, .add = g->add || p0};
         t.sums = kept ? kept : g->sums + i0 * g->ldc + j0;
         t.lds = kept ? GEMM_WIDTH : g->ldc;
@@ -182,8 +168,8 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
         if (kept && last) t.c = g->c + i0 * g->ldc + j0;
         for (rgz_int i = i0; i < end; i += size->height) {
             const rgz_int height = rgz_min(size->height, end - i);
-            pack(strips, MM_ROWS, g->a_trans ? g->a + p0 * g->lda + i : g->a + i * g->lda + p0, g->lda, !g->a_trans,
-                 depth, height);
+            pack_operand(strips, MM_ROWS, g->a_trans ? g->a + p0 * g->lda + i : g->a + i * g->lda + p0, g->lda,
+                         !g->a_trans, depth, height);
             packed_block(target_at(t, i - i0, 0), strips, in_place ? (const float *)b : panels,
                          in_place ? GEMM_PANEL : units * GEMM_PANEL, in_place ? g->ldb : GEMM_PANEL, units, height,
                          width);

@@ -1,5 +1,9 @@
-/* vec_neonbf16.h - NEON as in vec_neon.h, and its product of pairs of bfloat16 (BFDOT of Armv8.6). */
+/* vec_neonbf16.h - NEON as in vec_neon.h, its products of bfloat16 (BFDOT and BFMMLA of Armv8.6) and of float16 (FMLAL
+ * of Armv8.4). */
 #include "vec_neon.h"
+
+#define VF_BFMMLA /* see tile_bfmmla.h */
+#define VF_FMLAL  /* see tile_fmlal.h */
 
 /* As in vec_avx512bf16.h, but the two products are added to one another first, and every sum is rounded to odd: off by
  * less than a unit of the last place instead of half a one. A term meets half as many sums: n terms are off by no more

@@ -60,6 +60,17 @@ def test_bits_do_not_depend_on_what_else_is_multiplied(isa, rng, storage):
         assert part.tobytes() == whole[rows, columns].tobytes()
 
 
+@pytest.mark.parametrize("kernel", ONE_EACH)
+@pytest.mark.parametrize("size", [(61, 517, 70), (13, 30, 1), (300, 259, 33)], ids=str)
+def test_float16_has_the_same_bits_however_it_becomes_float32(isa, rng, kernel, size):
+    """Each instruction set adds the same products, exact in float32, in the same order: those that multiply float16
+    as it is (FMLAL) too."""
+    call = in_storage(kernel, ONE_EACH[kernel].make(rng, *size), "float16")
+    here = run(kernel, call, 2)
+    _kernels.select_isa("generic")
+    assert_same_bits(run(kernel, call), here)
+
+
 def test_sums_are_rounded_only_at_the_end(isa, storage):
     """1,025 after a fourth of k, 2,049 after a half are odd: rounded to half there, the 1 would be lost."""
     x, weight = np.ones((300, 4096), np.float32), np.ones((40, 4096), np.float32)

@@ -1,0 +1,52 @@
+/* gemm_tile.h - what a register tile of the packed product multiplies, how it is copied together and how it is summed.
+ *
+ * A strip or panel holds units of GEMM_UNIT numbers of k, GEMM_UNIT_BYTES each: [unit][vector]. Mostly these are the
+ * units of unit.h; two headers have others for instructions that take more.
+ */
+#ifndef RGZ_GEMM_TILE_H
+#define RGZ_GEMM_TILE_H
+
+#include "pack.h"
+
+#define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a panel */
+
+#if RGZ_STORAGE == RGZ_BF16 && defined(VF_BFMMLA)
+#include "tile_bfmmla.h"
+#elif RGZ_STORAGE == RGZ_F16 && defined(VF_FMLAL)
+#include "tile_fmlal.h"
+#else
+
+enum { GEMM_UNIT = UNIT, GEMM_UNIT_BYTES = sizeof(float) };
+
+RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *x, rgz_int ld, int across,
+                             rgz_int depth, rgz_int n) {
+    pack(packed, wide, x, ld, across, depth, n);
+}
+
+/* acc (MM_ROWS, GEMM_PANEL) = strip panel; ldp: units from one row of the panel to the next. */
+RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], const float *strip, const float *panel, rgz_int ldp,
+                          rgz_int units) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MM_ROWS; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < MM_VECTORS; v++) acc[i][v] = vf_zero();
+    for (rgz_int p = 0; p < units; p++) {
+        vf b[MM_VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < MM_VECTORS; v++) b[v] = vf_load(panel + p * ldp + v * VLEN);
+#pragma GCC unroll 16
+        for (int i = 0; i < MM_ROWS; i++) {
+            const vf a = vf_set1(strip[p * MM_ROWS + i]);
+#pragma GCC unroll 4
+            for (int v = 0; v < MM_VECTORS; v++) acc[i][v] = unit_multiply_add(a, b[v], acc[i][v]);
+        }
+    }
+}
+
+#endif
+
+/* Floats of so many units. Strips and panels are even, so that it comes out whole for units of two bytes, too. */
+RGZ_INLINE rgz_int floats_of(rgz_int units) { return units * GEMM_UNIT_BYTES / (rgz_int)sizeof(float); }
+_Static_assert(MM_ROWS % 2 == 0 && GEMM_PANEL % 2 == 0, "strips and panels are whole floats");
+
+#endif
