@@ -17,8 +17,6 @@ from rgz.text.tokenizer import (
     LONGEST_WORD,
     SPECIAL_TOKENS,
     Tokenizer,
-    has_character_entry,
-    has_word_entry,
 )
 from rgz.text.user_words import checked_entry
 from rgz.text.word import WordTokenizer
@@ -52,7 +50,10 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
             ) from error
     if reason := _what_is_wrong(data):
         raise _no_tokenizer(path, reason)
-    return TOKENIZERS[data["type"]].from_dict(data)
+    try:
+        return TOKENIZERS[data["type"]].from_dict(data)
+    except RgzError as error:  # entries that a vocabulary may not have
+        raise _no_tokenizer(path, error) from error
 
 
 def _no_tokenizer(path: Path, reason: object) -> RgzError:
@@ -73,16 +74,13 @@ def _what_is_wrong(data: object) -> str | None:
     if data.get("special_tokens") != list(SPECIAL_TOKENS):
         return tr("its special tokens must be {names}", names=" ".join(SPECIAL_TOKENS))
     characters, words = data.get("characters"), data.get("words")
-    if not isinstance(characters, str) or not all(map(has_character_entry, characters)):
+    if not isinstance(characters, str):
         return tr('"characters" must be one text of non-ASCII characters')
-    if not isinstance(words, list) or not all(isinstance(word, str) and has_word_entry(word) for word in words):
+    if not isinstance(words, list):
         return tr('"words" must be a list of texts of 2 to {longest} characters', longest=LONGEST_WORD)
     user_words = data.get("user_words", [])
     if not isinstance(user_words, list) or not all(map(_is_user_word, user_words)) or (kind != "word" and user_words):
         return tr('"user_words" must be a list of [word, frequency], of a tokenizer of words')
-    pieces = [*characters, *words]
-    if len(set(pieces)) != len(pieces):
-        return tr("a character or word stands in it twice")
     if (kind != "word" and words) or (kind == "byte" and characters):
         return tr("its type {type} has no entries of that kind", type=kind)
     return None
