@@ -80,7 +80,8 @@ RGZ_INLINE float largest_of(const float *x, rgz_int n) {
     RGZ_FOR_VECTORS (i, live, n) {
         top = vf_max(top, vf_size(vf_load_n(x + i, live))); /* lanes that are not live are 0 */
     }
-    return fmaxf(vf_max_lane(top), LEAST_LARGEST);
+    const float largest = vf_max_lane(top);
+    return largest > LEAST_LARGEST ? largest : LEAST_LARGEST;
 }
 
 /* From [0, 1): what is left of a number, in steps, goes up where it makes 1 of it. Loops have no branches, which draws
