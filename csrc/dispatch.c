@@ -197,11 +197,12 @@ int rgz_openmp(void) {
 int rgz_openmp_cpus(int *cpus) {
     int count = 0;
 #if defined(_OPENMP) && _OPENMP >= 201511
-    if (omp_get_proc_bind() != omp_proc_bind_false)
-        for (int place = 0; place < omp_get_num_places(); place++) {
-            if (cpus) omp_get_place_proc_ids(place, cpus + count);
-            count += omp_get_place_num_procs(place);
-        }
+    const int bound = omp_get_proc_bind(), mine = omp_get_place_num();
+    for (int place = 0; bound != omp_proc_bind_false && place < omp_get_num_places(); place++) {
+        if (bound == omp_proc_bind_master && place != mine) continue; /* the whole team goes where its first one is */
+        if (cpus) omp_get_place_proc_ids(place, cpus + count);
+        count += omp_get_place_num_procs(place);
+    }
 #else
     (void)cpus;
 #endif

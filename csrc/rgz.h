@@ -46,11 +46,8 @@ const rgz_kernels *rgz_active(int storage);
 void rgz_set_sgemm(void *address);
 int rgz_has_sgemm(void);
 
-/* What each thread needs for attention, and for one of its blocks of rows, of float32 or of pairs along them. */
+/* What each thread needs for attention. */
 rgz_int rgz_attention_scratch_floats(rgz_int head_size);
-static inline rgz_int rgz_attention_area(rgz_int head_size) {
-    return (head_size + head_size % 2) * RGZ_ATTENTION_BLOCK;
-}
 
 /* Activations that a product can be followed by. */
 enum { RGZ_NO_ACTIVATION, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH };
@@ -65,7 +62,8 @@ enum { RGZ_NO_ACTIVATION, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH };
 #define RGZ_MOMENT_BLOCK 256
 
 int rgz_openmp(void); /* the OpenMP version this was built with, 0 if without */
-/* The CPUs over which OpenMP spreads a team that it binds to them (OMP_PROC_BIND), and their number; 0: it binds none. */
+/* The CPUs to which OpenMP binds a team that the calling thread starts (OMP_PROC_BIND), and their number; 0: it binds
+ * none. */
 int rgz_openmp_cpus(int *cpus);
 
 #ifdef __cplusplus

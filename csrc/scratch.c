@@ -19,6 +19,6 @@ float *rgz_product_scratch(void) { return block; }
 /* keys, values and their gradients; scores and theirs; keys and gradients of scores as pairs; for each block of a group
  * of queries: q, dout, both transposed, dq, and two vectors. Forward needs less. See attention_backward.c. */
 rgz_int rgz_attention_scratch_floats(rgz_int head_size) {
-    const rgz_int block = RGZ_ATTENTION_BLOCK, area = rgz_attention_area(head_size);
+    const rgz_int block = RGZ_ATTENTION_BLOCK, area = head_size * block;
     return 5 * area + 5 * block * block / 2 + RGZ_ATTENTION_GROUP * (5 * area + 2 * block);
 }

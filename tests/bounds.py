@@ -213,7 +213,7 @@ def attention_forward(a, want):
         s = np.where(np.tri(len(s), dtype=bool), s, -np.inf) if a["causal"] else s
         one, total = softmax_share(q[rows, h], k[rows, g], s, scale)
         p = np.exp(s - want["lse"][rows, h][:, None])
-        # the sum is rescaled once a block of 64 keys
+        # the sum is rescaled once a block of keys, at least 64
         off = 2 * one + 3 * total + EXP * (len(s) / 64 + 1) + weight_rounding(a)
         out[rows, h] = p @ np.abs(v[rows, g]) * off
         lse[rows, h] = one + total + EXP * (len(s) / 64 + 1) + 2 * U * np.abs(want["lse"][rows, h])

@@ -251,8 +251,8 @@ def adamw_int8(rng, n, n_decayed, copy=False):
     call.updates |= {
         "m": rng.integers(-127, 128, n).astype(np.int8),
         "v": rng.integers(0, 256, n).astype(np.uint8),
-        "m_units": rng.uniform(0.5, 1, blocks).astype(np.float32) / 127**2,
-        "v_units": rng.uniform(0.5, 1, blocks).astype(np.float32) / 255**4,
+        "m_units": rng.uniform(0.5, 1, blocks).astype(np.float32) / np.float32(127**2),
+        "v_units": rng.uniform(0.5, 1, blocks).astype(np.float32) / np.float32(255**4),
     }
     call.arguments |= {"seed": 2**63 + 1, "stream": 3}
     return call

@@ -6,28 +6,28 @@
  * Shapes: N rows hold all sequences end to end, sequence s is rows cu_seqlens[s] .. cu_seqlens[s+1] - 1 and sees only
  * itself. q (N, heads, head_size); k, v (N, kv_heads, head_size); out (N, heads, head_size); lse (N, heads). The
  * *_stride is elements from one row of N to the next, so q, k, v may be parts of one qkv matrix. Query head h reads key
- * head h / (heads / kv_heads). scale > 0. scratch for each thread: rgz_attention_scratch_floats(head_size). WRITES out and lse; no
- * T x T matrix exists.
+ * head h / (heads / kv_heads). Products of q and k must be finite before they are scaled, too. scratch for each thread:
+ * rgz_attention_scratch_floats(head_size). WRITES out and lse; no T x T matrix exists.
  * Threads: by (sequence, head, group), each in fixed order.
  * Sources: Dao et al. 2022, arXiv:2205.14135, algorithm 1; Dao 2023, arXiv:2307.08691.
  */
 #include "attention_block.h"
 
+/* Scores of a vector of queries and a key, scaled: -inf where a query does not see the key. */
+RGZ_INLINE vf scaled(const float *s, vf scale, rgz_int unseen) {
+    return without_first(vf_mul(vf_load(s), scale), vf_set1(-INFINITY), unseen);
+}
+
 /* One step of the online softmax: s becomes exp(scale s - top), in units of keys, and top, total and the factor for
  * earlier sums move on. */
 RGZ_INLINE void online_softmax(float *s, float *top, float *total, float *rescale, block_shape b, float scale) {
     const vf factor = vf_set1(scale);
-    for (rgz_int j = 0; j < b.keys; j++) {
-        const rgz_int end = first_query(b, j);
-        for (rgz_int i = first_read(b, j); i < end; i += VLEN)
-            vf_store_n(s + j * BLOCK + i, vf_set1(-INFINITY), rgz_min(VLEN, end - i));
-    }
     for (rgz_int i = 0; i < b.queries; i += VLEN) {
         /* sum_over_keys reads past the last key that these queries see by less than a register tile */
         const rgz_int keys = rgz_min(b.keys, i + VLEN + b.diagonal + MM_ROWS);
         const vf before = vf_load(top + i);
         vf now = before;
-        for (rgz_int j = 0; j < keys; j++) now = vf_max(vf_mul(vf_load(s + j * BLOCK + i), factor), now);
+        for (rgz_int j = 0; j < keys; j++) now = vf_max(scaled(s + j * BLOCK + i, factor, first_query(b, j) - i), now);
         const vf shrink = vf_exp(vf_sub(before, now));
         vf sum = vf_mul(vf_load(total + i), shrink);
         for (rgz_int j = 0; j < keys; j += UNIT) {
@@ -35,7 +35,7 @@ RGZ_INLINE void online_softmax(float *s, float *top, float *total, float *rescal
             for (rgz_int u = 0; u < UNIT; u++) {
                 e[u] = vf_zero();
                 if (j + u == keys) break;
-                e[u] = vf_exp(vf_sub(vf_mul(vf_load(s + (j + u) * BLOCK + i), factor), now));
+                e[u] = vf_exp(vf_sub(scaled(s + (j + u) * BLOCK + i, factor, first_query(b, j + u) - i), now));
                 sum = vf_add(sum, e[u]);
             }
             store_weights(s + j / UNIT * BLOCK + i, e);
@@ -68,7 +68,7 @@ static int forward_group(rgz_real *out, float *lse, const rgz_real *q, const rgz
                          float *scratch, rgz_int first, rgz_int count, rgz_int length, rgz_int out_stride,
                          rgz_int lse_stride, rgz_int q_stride, rgz_int k_stride, rgz_int v_stride, rgz_int head_size,
                          float scale, int causal, rgz_int height) {
-    const rgz_int area = rgz_attention_area(head_size), blocks = rgz_blocks(count, BLOCK);
+    const rgz_int area = head_size * BLOCK, blocks = rgz_blocks(count, BLOCK);
     float *keys = scratch, *values = keys + area, *s = values + area, *rescale = s + BLOCK * BLOCK;
     query_state states[GROUP];
     for (rgz_int g = 0; g < blocks; g++) {
@@ -108,7 +108,7 @@ static int forward_group(rgz_real *out, float *lse, const rgz_real *q, const rgz
             RGZ_FOR_VECTORS (d, live, head_size) {
                 const vf sum = vf_load_n(states[g].sum + i * head_size + d, live);
                 found = find_nonfinite(sum, found);
-                vr_store_n(out + row * out_stride + d, vf_mul(sum, share), live);
+                vr_store_n(out + row * out_stride + d, without_sign(vf_mul(sum, share)), live);
             }
             lse[row * lse_stride] = states[g].top[i] + logf(states[g].total[i]);
         }

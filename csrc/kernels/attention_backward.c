@@ -23,9 +23,11 @@ RGZ_INLINE void softmax_gradient(float *s, float *ds, float *ds_across, const fl
                 if (j + u == b.keys || unseen >= VLEN) continue;
                 p[u] = vf_exp(vf_sub(vf_mul(vf_load(s + at), factor), vf_load(lse + i)));
                 d[u] = vf_mul(vf_mul(p[u], vf_sub(vf_load(ds + at), vf_load(delta + i))), factor);
-                if (unseen > 0) {
-                    p[u] = vf_keep_n(vf_zero(), p[u], unseen);
-                    d[u] = vf_keep_n(vf_zero(), d[u], unseen);
+                p[u] = without_first(p[u], vf_zero(), unseen);
+                d[u] = without_first(d[u], vf_zero(), unseen);
+                if (UNIT > 1 && i + VLEN > b.queries) { /* the other half of the last unit is nobody's */
+                    p[u] = vf_keep_n(p[u], vf_zero(), b.queries - i);
+                    d[u] = vf_keep_n(d[u], vf_zero(), b.queries - i);
                 }
             }
             store_rows(s + j * BLOCK, i, p);
@@ -42,7 +44,7 @@ RGZ_INLINE vf add_rows(rgz_real *to, rgz_int stride, const float *rows, rgz_int 
             vf x = vf_load_n(rows + r * head_size + d, live);
             found = find_nonfinite(x, found);
             if (add) x = vf_add(vr_load_n(to + r * stride + d, live), x);
-            vr_store_n(to + r * stride + d, x, live);
+            vr_store_n(to + r * stride + d, without_sign(x), live);
         }
     return found;
 }
@@ -80,7 +82,7 @@ static int head_gradients(rgz_real *dq, rgz_real *dk, rgz_real *dv, const rgz_re
                           rgz_int length, rgz_int ratio, rgz_int dq_stride, rgz_int dk_stride, rgz_int dv_stride,
                           rgz_int out_stride, rgz_int q_stride, rgz_int k_stride, rgz_int v_stride, rgz_int heads,
                           rgz_int head_size, float scale, int causal, rgz_int height) {
-    const rgz_int area = rgz_attention_area(head_size);
+    const rgz_int area = head_size * BLOCK;
     float *keys = scratch, *values = keys + area, *dkeys = values + area, *dvalues = dkeys + area;
     float *s = dvalues + area, *ds = s + BLOCK * BLOCK, *rest = ds + BLOCK * BLOCK;
     float *keys_across = keys, *ds_across = ds; /* the same where a unit is a number */

@@ -5,15 +5,15 @@
  * computed beyond the edge of a register tile.
  * Rows of one head lie a whole model's width apart, mostly a power of two, so that few of them fit in a cache at once:
  * blocks are copied together first, in units (simd/unit.h): float32 whatever the storage, or pairs of bfloat16, along
- * the head or across the rows, whichever a product sums over. Weights p and their gradients ds are rounded to pairs, too,
- * once the softmax is done with them: then out is off by up to 2^-8 sum p |v| besides, dv by 2^-8 sum p |dout|, dq and
- * dk by 2^-8 sum |ds| |k| and 2^-8 sum |ds| |q|. Three blocks of queries at a time (a group) share a copy of each block
- * of keys.
+ * the head or across the rows, whichever a product sums over. Weights p and their gradients ds are rounded to pairs,
+ * too, once the softmax is done with them: then out is off by up to 2^-8 sum p |v| besides, dv by 2^-8 sum p |dout|, dq
+ * and dk by 2^-8 sum |ds| |k| and 2^-8 sum |ds| |q|. Three blocks of queries at a time (a group) share a copy of each
+ * block of keys.
  *
- * A query never learns of a key that it does not see, nor a key of a query that does not see it: their weight is 0. But a
- * register tile of `height` rows multiplies some of them all the same, and 0 times NaN or infinity is NaN. So where a
- * result is not finite the pass is done again with tiles of one row, which end where the row's sight does; the sums have
- * the same terms in the same order otherwise.
+ * A query never learns of a key that it does not see, nor a key of a query that does not see it: their weight is 0.
+ * But a register tile of `height` rows multiplies some of them all the same, and 0 times NaN or infinity is NaN. So where
+ * a result is not finite the pass is done again with tiles of one row, which end where the row's sight does; the sums
+ * have the same terms in the same order otherwise.
  */
 #ifndef RGZ_ATTENTION_BLOCK_H
 #define RGZ_ATTENTION_BLOCK_H
@@ -53,10 +53,8 @@ RGZ_INLINE void gather_rows(float *RGZ_RESTRICT to, const rgz_real *RGZ_RESTRICT
     for (rgz_int r = 0; r < n; r++) {
         const rgz_real *row = rows + r * stride;
 #if UNIT == 2 /* as they are */
-        RGZ_FOR_VECTORS (u, live, head_size / 2) {
-            vf_store_n(to + r * units + u, vf_load_n((const float *)row + u, live), live);
-        }
-        if (head_size % 2) vf_store_n(to + r * units + units - 1, units_of(row + head_size - 1, NULL, 1), 1);
+        memcpy(to + r * units, row, (size_t)head_size * sizeof *row);
+        if (head_size % 2) memset((char *)(to + r * units) + head_size * (rgz_int)sizeof *row, 0, sizeof *row);
 #else
         RGZ_FOR_VECTORS (d, live, units) {
             vf_store_n(to + r * units + d, vr_load_n(row + d, live), live);
@@ -139,11 +137,18 @@ RGZ_INLINE void store_rows(float *rows, rgz_int i, const vf *p) {
 #endif
 }
 
-/* From which query on anybody reads what is there for key j: the products run past what is seen by less than a register
- * tile, the softmax by less than a vector besides. */
+/* From which query on anybody reads what is there for key j: sums run past what is seen by less than a tile. */
 RGZ_INLINE rgz_int first_read(block_shape b, rgz_int j) {
-    return rgz_max(0, first_query(b, j) - MM_ROWS - VLEN) / VLEN * VLEN;
+    return rgz_max(0, first_query(b, j) - MM_ROWS) / VLEN * VLEN;
 }
+
+/* v with something else in its first n lanes, which may be none or all of them. */
+RGZ_INLINE vf without_first(vf v, vf instead, rgz_int n) {
+    return n <= 0 ? v : n >= VLEN ? instead : vf_keep_n(instead, v, n);
+}
+
+/* 0 for -0: the sign of a sum that vanishes depends on how many of its terms were multiplied by 0. */
+RGZ_INLINE vf without_sign(vf v) { return vf_add(v, vf_zero()); }
 
 /* `found`, 0 in every lane, becomes NaN where x is not finite. */
 RGZ_INLINE vf find_nonfinite(vf x, vf found) { return vf_fma(x, vf_zero(), found); }

@@ -1,12 +1,13 @@
 /* packed_gemm.h - the product of large row-major matrices on one thread, after Goto, van de Geijn 2008, "Anatomy of
  * high-performance matrix multiplication", ACM TOMS 34(3).
  *
- * b is copied, a block of some hundred rows of k x GEMM_WIDTH at a time, into panels as wide as a register tile, which then stay
- * in the second cache while all rows of a pass by, unless b lies that closely together anyway; the rows of a are
- * copied into strips as high as a register tile, for rows a power of two apart would throw each other out of the
- * first cache. Each element of c is the sum, in the order of k, of one chain of fused multiply-adds for every
- * block of k, whose depth follows from k: its bits depend neither on the other sizes of the blocks nor on how c is cut
- * into tiles. Until the last of k, sums are float32: in c, or where c is in half precision in a block of their own.
+ * b is copied, some hundred rows of k by some hundred columns at a time (gemm_blocks), into panels as wide as a
+ * register tile, which then stay in the second cache while all rows of a pass by, unless b lies that closely together
+ * anyway; the rows of a are copied into strips as high as a register tile, for rows a power of two apart would throw
+ * each other out of the first cache. Each element of c is the sum, in the order of k, of one chain of fused
+ * multiply-adds for every block of k, whose depth follows from k: its bits depend neither on the other sizes of the
+ * blocks nor on how c is cut into tiles. Until the last of k, sums are float32: in c, or where c is in half precision
+ * in a block of their own.
  */
 #ifndef RGZ_PACKED_GEMM_H
 #define RGZ_PACKED_GEMM_H

@@ -1,5 +1,5 @@
-/* tile_bfmmla.h - a register tile by BFMMLA of Armv8.6, which multiplies two rows of a by two columns of b, four numbers
- * of k at once: twice what BFDOT does. The sums are those of two BFDOT, bit for bit.
+/* tile_bfmmla.h - a register tile by BFMMLA of Armv8.6, which multiplies two rows of a by two columns of b, four
+ * numbers of k at once: twice what BFDOT does. The sums are those of two BFDOT, bit for bit.
  *
  * A unit is four bfloat16 of one vector, zeros past the end of k; two vectors side by side are a register.
  */

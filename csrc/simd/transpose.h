@@ -9,6 +9,18 @@
 /* Columns of 32 bits, moved as they are (floats, or pairs of halves), or of rgz_real, which become float32. */
 enum { TRANSPOSE_BITS, TRANSPOSE_REALS };
 
+/* n numbers of 32 bits, which need not lie where floats may: pairs of halves */
+RGZ_INLINE vf load_bits(const char *p, rgz_int n) {
+    float lanes[VLEN] = {0.0f};
+    if (n >= VLEN) {
+        vf v;
+        memcpy(&v, p, sizeof v);
+        return v;
+    }
+    memcpy(lanes, p, (size_t)n * sizeof *lanes);
+    return vf_load(lanes);
+}
+
 RGZ_INLINE void transpose_square(const int columns, float *t, rgz_int ldt, const char *rows, rgz_int row_bytes,
                                  rgz_int n, rgz_int live) {
     vf r[VLEN];
@@ -21,7 +33,7 @@ RGZ_INLINE void transpose_square(const int columns, float *t, rgz_int ldt, const
         else if (columns == TRANSPOSE_REALS)
             r[i] = vr_load_n((const rgz_real *)(rows + i * row_bytes), live);
         else
-            r[i] = vf_load_n((const float *)(rows + i * row_bytes), live);
+            r[i] = load_bits(rows + i * row_bytes, live);
     vf_transpose(r);
 #pragma GCC unroll 16
     for (int c = 0; c < VLEN; c++)
@@ -49,11 +61,6 @@ RGZ_INLINE void transpose_columns(const int columns, float *t, rgz_int ldt, cons
             transpose_square(columns, t + whole * ldt + r, ldt, from + whole * column_bytes, row_bytes, high,
                              cols - whole);
     }
-}
-
-static inline void transpose(float *RGZ_RESTRICT t, rgz_int ldt, const float *RGZ_RESTRICT rows, rgz_int ldr, rgz_int n,
-                             rgz_int cols) {
-    transpose_columns(TRANSPOSE_BITS, t, ldt, (const char *)rows, ldr * (rgz_int)sizeof *rows, n, cols);
 }
 
 #endif

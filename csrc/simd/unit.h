@@ -1,5 +1,5 @@
-/* unit.h - what a lane of a product multiplies: a number as float32, or, where an instruction multiplies them, a pair of
- * bfloat16 of k = 2p and 2p + 1. Where k is odd the last pair ends with zero.
+/* unit.h - what a lane of a product multiplies: a number as float32, or, where an instruction multiplies them, a pair
+ * of bfloat16 of k = 2p and 2p + 1. Where k is odd the last pair ends with zero.
  */
 #ifndef RGZ_UNIT_H
 #define RGZ_UNIT_H
