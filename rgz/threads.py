@@ -70,9 +70,12 @@ def _warn_forked() -> None:
     )
 
 
+_openmp_cpus = functools.cache(_kernels.openmp_cpus)  # OpenMP reads its environment once, too
+
+
 def allowed_cpus() -> frozenset[int]:
     """Those of the affinity mask; OpenMP, told to bind its threads (OMP_PROC_BIND), has left this one a part of it."""
-    return frozenset(cores.allowed_cpus() | _kernels.openmp_cpus())
+    return frozenset(cores.allowed_cpus() | _openmp_cpus())
 
 
 @functools.lru_cache(maxsize=8)

@@ -23,13 +23,9 @@ RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *
     pack(packed, wide, x, ld, across, depth, n);
 }
 
-/* acc (MM_ROWS, GEMM_PANEL) = strip panel; ldp: units from one row of the panel to the next. */
+/* acc (MM_ROWS, GEMM_PANEL), 0 before, = strip panel; ldp: units from one row of the panel to the next. */
 RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], const float *strip, const float *panel, rgz_int ldp,
                           rgz_int units) {
-#pragma GCC unroll 16
-    for (int i = 0; i < MM_ROWS; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < MM_VECTORS; v++) acc[i][v] = vf_zero();
     for (rgz_int p = 0; p < units; p++) {
         vf b[MM_VECTORS];
 #pragma GCC unroll 4

@@ -72,11 +72,13 @@ RGZ_INLINE void register_tile(tile_target t, const float *strip, const float *pa
 #pragma GCC unroll 16
     for (int i = 0; i < MM_ROWS; i++)
 #pragma GCC unroll 4
-        for (int v = 0; v < MM_VECTORS; v++)
+        for (int v = 0; v < MM_VECTORS; v++) {
             if (t.c) /* wanted when the sums are done */
                 RGZ_PREFETCH_WRITE(t.c + i * t.ldc + v * VLEN);
             else
                 RGZ_PREFETCH_WRITE(t.sums + i * t.lds + v * VLEN);
+            acc[i][v] = vf_zero();
+        }
     tile_sums(acc, strip, panel, ldp, units);
 #pragma GCC unroll 16
     for (int i = 0; i < MM_ROWS; i++)

@@ -46,10 +46,6 @@ RGZ_INLINE float16x8_t float16s(const float *packed, rgz_int at) {
 
 RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], const float *strip, const float *panel, rgz_int ldp,
                           rgz_int units) {
-#pragma GCC unroll 6
-    for (int i = 0; i < MM_ROWS; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < MM_VECTORS; v++) acc[i][v] = vf_zero();
     for (rgz_int p = 0; p < units; p++) {
         float16x8_t a, b[MM_VECTORS / 2];
 #pragma GCC unroll 2
