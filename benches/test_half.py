@@ -3,10 +3,9 @@
 pytest benches/test_half.py --benchmark-columns=median,rounds --benchmark-group-by=group
 """
 
-import time
-
 import numpy as np
 import pytest
+from awake import wake
 from findings import LAYERS, record
 
 import rgz
@@ -41,11 +40,7 @@ def check(results, wide):
 
 
 def measure(benchmark, products):
-    """First for half a second: the cores of a virtual machine that have slept come back slowly."""
-    start, warmups = time.perf_counter(), 0
-    while not benchmark.disabled and time.perf_counter() - start < 0.5:
-        products()
-        warmups += 1
+    warmups = 0 if benchmark.disabled else wake(products)
     benchmark.pedantic(products, rounds=max(10, min(2 * warmups, 50)))
 
 

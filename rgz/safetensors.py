@@ -135,7 +135,9 @@ def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[dict[str
     if length > min(MAX_HEADER, size - 8):
         raise broken(tr("a header of {length} bytes does not fit in {size}", length=length, size=size))
     try:
-        header = json.loads(file.read(length).decode("utf-8"))
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_distinct)
+    except _Twice as error:
+        raise broken(tr("the header has '{name}' twice", name=str(error))) from error
     except (ValueError, RecursionError) as error:
         raise broken(tr("the header is not JSON")) from error
     if not isinstance(header, dict):
@@ -157,6 +159,19 @@ def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[dict[str
     if end != size:
         raise broken(tr("{size} bytes, the header tells of {expected}", size=size, expected=end))
     return table, metadata
+
+
+class _Twice(ValueError):
+    """A name that stands twice in one object of a header; readers differ in which counts, so the format forbids it."""
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(name)
+        found[name] = value
+    return found
 
 
 def _parse_entry(entry: Any, data_start: int) -> TensorInfo | None:

@@ -119,6 +119,8 @@ def test_nothing_at_all_and_names_in_any_script(tmp_path):
         ({"a": entry(), "b": entry(offsets=(12, 20))}, b"1" * 20, None, "holes or overlaps"),
         ({"__metadata__": {"a": 1}}, b"", None, "the metadata are not texts"),
         (b"[" * 100_000, b"", None, "the header is not JSON"),
+        (b'{"__metadata__": {"a": "1"}, "__metadata__": {}}', b"", None, "the header has '__metadata__' twice"),
+        (b'{"__metadata__": {"a": "1", "a": "2"}}', b"", None, "the header has 'a' twice"),
     ],
 )
 def test_a_file_that_breaks_the_format_is_refused(tmp_path, header, data, length, message):

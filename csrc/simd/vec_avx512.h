@@ -80,8 +80,11 @@ RGZ_INLINE void half_store_n(uint16_t *p, __m256i v, rgz_int n) {
         _mm256_mask_storeu_epi16(p, vf_lanes_below(n), v);
 }
 RGZ_INLINE vf of_bf16(__m256i v) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16)); }
-/* vcvtneps2bf16 would flush subnormals. */
 RGZ_INLINE __m256i bf16_of(vf v) {
+#ifdef VF_DOT_BF16 /* its own conversion takes subnormals for zero and keeps bits of NaN: there may be none of either */
+    enum { QUIET_NAN = 0x01, SUBNORMAL = 0x20, SIGNALING_NAN = 0x80 };
+    if (!_mm512_fpclass_ps_mask(v, QUIET_NAN | SUBNORMAL | SIGNALING_NAN)) return (__m256i)_mm512_cvtneps_pbh(v);
+#endif
     const __m512i bits = _mm512_castps_si512(v);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));

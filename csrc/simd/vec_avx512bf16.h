@@ -1,10 +1,11 @@
 /* vec_avx512bf16.h - AVX-512 as in vec_avx512.h, and its product of pairs of bfloat16. */
+
+/* There is a vf_dot_bf16. Without one, products are those of the numbers made float32. */
+#define VF_DOT_BF16
 #include "vec_avx512.h"
 
 /* acc + x[2 l + 1] y[2 l + 1] + x[2 l] y[2 l] in every lane l: the lanes of x and y hold two bfloat16 each. Rounds to
- * nearest after each of the two, takes subnormals for zero and leaves none. Without such an instruction products are
- * those of the numbers made float32. */
-#define VF_DOT_BF16
+ * nearest after each of the two, takes subnormals for zero and leaves none. */
 RGZ_INLINE vf vf_dot_bf16(vf acc, vf x, vf y) { return _mm512_dpbf16_ps(acc, (__m512bh)x, (__m512bh)y); }
 
 /* Pairs of the first n of both, odd NULL for zeros. */
