@@ -194,6 +194,14 @@ int rgz_openmp(void) {
 #endif
 }
 
+int rgz_openmp_limit(void) {
+#ifdef _OPENMP
+    return omp_get_thread_limit();
+#else
+    return 1;
+#endif
+}
+
 int rgz_openmp_cpus(int *cpus) {
     int count = 0;
 #if defined(_OPENMP) && _OPENMP >= 201511

@@ -61,7 +61,8 @@ enum { RGZ_NO_ACTIVATION, RGZ_RELU, RGZ_GELU, RGZ_GELU_TANH };
 /* Elements that share a unit in adamw_int8. */
 #define RGZ_MOMENT_BLOCK 256
 
-int rgz_openmp(void); /* the OpenMP version this was built with, 0 if without */
+int rgz_openmp(void);       /* the OpenMP version this was built with, 0 if without */
+int rgz_openmp_limit(void); /* the most threads that OpenMP gives this program (OMP_THREAD_LIMIT); 1 without it */
 /* The CPUs to which OpenMP binds a team that the calling thread starts (OMP_PROC_BIND), and their number; 0: it binds
  * none. */
 int rgz_openmp_cpus(int *cpus);

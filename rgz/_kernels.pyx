@@ -81,6 +81,7 @@ cdef extern from "rgz.h" nogil:
     int rgz_has_sgemm()
     rgz_int rgz_attention_scratch_floats(rgz_int)
     int rgz_openmp()
+    int rgz_openmp_limit() nogil
     int rgz_openmp_cpus(int *cpus) nogil
 
 
@@ -125,6 +126,11 @@ def has_sgemm():
 def openmp():
     """Version date of the OpenMP standard this was built with (201511 and so on), 0 without OpenMP."""
     return rgz_openmp()
+
+
+def openmp_limit():
+    """The most threads that OpenMP gives this program (OMP_THREAD_LIMIT), 1 without OpenMP."""
+    return rgz_openmp_limit()
 
 
 def openmp_cpus():

@@ -84,9 +84,13 @@ def _usable_cores(cpus: frozenset[int]) -> cores.Usable:
     return cores.usable(cpus)
 
 
+def _wanted() -> int:
+    return _wished()[1] or _usable_cores(allowed_cpus()).cores
+
+
 def resolve_threads(n_threads: int | None = None) -> int:
-    """The size of the team: argument > RGZ_NUM_THREADS > OMP_NUM_THREADS > usable physical cores (see rgz.cores); 1
-    without OpenMP and in a forked child."""
+    """The size of the team: argument > RGZ_NUM_THREADS > OMP_NUM_THREADS > usable physical cores (see rgz.cores), at
+    most OMP_THREAD_LIMIT; 1 without OpenMP and in a forked child."""
     if n_threads is not None:
         whole = isinstance(n_threads, Integral) and not isinstance(n_threads, bool)
         if not whole or not 1 <= n_threads <= _MOST:
@@ -97,9 +101,7 @@ def resolve_threads(n_threads: int | None = None) -> int:
     if _forked:
         _warn_forked()
         return 1
-    if n_threads is not None:
-        return int(n_threads)
-    return _wished()[1] or _usable_cores(allowed_cpus()).cores
+    return min(_wanted() if n_threads is None else int(n_threads), _kernels.openmp_limit())
 
 
 def explain_threads() -> tuple[int, str]:
@@ -109,6 +111,8 @@ def explain_threads() -> tuple[int, str]:
         return count, tr("built without OpenMP")
     if _forked:
         return count, tr("a forked process")
+    if count < _wanted():
+        return count, f"OMP_THREAD_LIMIT={count}"
     if wished:
         return count, f"{variable}={wished}"
     cpus = allowed_cpus()

@@ -22,6 +22,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(cores, "allowed_cpus", lambda: set(made.numbers))
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     monkeypatch.setattr(rgz._kernels, "openmp", lambda: 201511)
+    monkeypatch.setattr(rgz._kernels, "openmp_limit", lambda: 1024)
     for name in ("RGZ_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RGZ_LANG", "en")
@@ -273,6 +274,15 @@ def test_threads_that_openmp_binds_to_cpus_leave_the_count_as_it_is():
         command, env = [sys.executable, "-c", code], environment | bound
         told.add(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout)
     assert len(told) == 1
+
+
+def test_openmp_gives_no_more_threads_than_its_limit():
+    code = "import rgz; from rgz.threads import explain_threads, resolve_threads as of; print(explain_threads(), of(3))"
+    one = "(1, 'OMP_THREAD_LIMIT=1') 1" if rgz._kernels.openmp() else "(1, 'built without OpenMP') 1"
+    for wished, limit, told in (("2", "1", one), ("1", "2", None), ("1", "1000000", None)):
+        env = os.environ | {"RGZ_NUM_THREADS": wished, "OMP_THREAD_LIMIT": limit}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+        assert done.strip() == told if told else "LIMIT" not in done
 
 
 # --- names ---
