@@ -5,6 +5,7 @@
  */
 #include "rgz.h"
 
+#include <limits.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -195,10 +196,12 @@ int rgz_openmp(void) {
 }
 
 int rgz_openmp_limit(void) {
-#ifdef _OPENMP
-    return omp_get_thread_limit();
-#else
+#if !defined(_OPENMP)
     return 1;
+#elif _OPENMP < 200805 /* MSVC's, which has no such limit */
+    return INT_MAX;
+#else
+    return omp_get_thread_limit();
 #endif
 }
 
