@@ -18,6 +18,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).parent
 KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob("*.c"))
@@ -212,6 +213,17 @@ class BuildKernels(build_ext):
         return [], []
 
 
+class WithTests(sdist):
+    """An sdist that can be tested: with the tests, and all that they read."""
+
+    def make_distribution(self) -> None:
+        for folder in ("tests", "benches", ".github"):
+            files = [path for path in Path(folder).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+            self.filelist.extend(sorted(map(str, files)))
+        self.filelist.extend(sorted(map(str, Path().glob("*.md"))))
+        super().make_distribution()
+
+
 if __name__ == "__main__":
     one_architecture()
     setup(
@@ -226,6 +238,6 @@ if __name__ == "__main__":
                 py_limited_api=ABI3,
             )
         ],
-        cmdclass={"build_ext": BuildKernels},
+        cmdclass={"build_ext": BuildKernels, "sdist": WithTests},
         options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
     )

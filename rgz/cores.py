@@ -164,7 +164,7 @@ def _groups() -> Iterator[Path]:
     """Folders that may hold a quota of this process, each with those around it."""
     root = SYSTEM / "fs/cgroup"
     try:
-        lines = (PROCESS / "cgroup").read_text().splitlines()
+        lines = os.fsdecode((PROCESS / "cgroup").read_bytes()).split("\n")
     except OSError:
         lines = []
     for line in ["0::/", "1:cpu:/", *lines]:  # number:controllers:path; version 2 has no controllers
@@ -187,9 +187,9 @@ def _quota_of(group: Path) -> float | None:
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):  # version 2, version 1
         try:
             quota, period = " ".join((group / name).read_text() for name in names).split()
-            if int(quota) > 0:
+            if int(quota) > 0 and int(period) > 0:
                 return int(quota) / int(period)
-        except (OSError, ValueError, ZeroDivisionError):
+        except (OSError, ValueError):
             continue  # the other version, or "max": no limit
     return None
 

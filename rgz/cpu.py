@@ -103,7 +103,7 @@ def resident_bytes() -> float:
 def peak_bytes() -> float:
     """Largest resident memory of this process so far."""
     try:  # getrusage counts the process that started this one too, such as a notebook with all its data
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(errors="replace")
     except OSError:
         status = ""  # not Linux
     if (line := re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)) is not None:
@@ -119,9 +119,10 @@ def peak_bytes() -> float:
 def name() -> str:
     """The processor's own name, as far as the system tells: on ARM the board's, and the kinds of its cores."""
     try:
-        pairs = [line.split(":", 1) for line in (_PROC / "cpuinfo").read_text().splitlines() if ":" in line]
+        lines = (_PROC / "cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
-        pairs = []  # no /proc: macOS, Windows
+        lines = []  # no /proc: macOS, Windows
+    pairs = [line.split(":", 1) for line in lines if ":" in line]
     told = [(key.strip().lower(), value.strip()) for key, value in pairs]
     for key, value in told:
         if key in ("model name", "hardware") and value:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 import sys
 import time
@@ -81,6 +82,14 @@ def fsync_folder(path: str | os.PathLike[str]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a folder with all that is in it. Of a link only itself: what it leads to is somebody else's."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -9,6 +9,7 @@ called next (30 us, and as long again for them).
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -40,7 +41,7 @@ def pause_guests() -> None:
 
 def _runtimes() -> list[str]:
     try:
-        return sorted(set(_RUNTIME.findall(_MAPS.read_text())))
+        return sorted(set(_RUNTIME.findall(os.fsdecode(_MAPS.read_bytes()))))  # any file may have any name
     except OSError:
         return []
 

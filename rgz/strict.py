@@ -46,8 +46,16 @@ def need_that(name: str, value: object, holds: bool, wanted: str) -> None:
 
 def need_path(name: str, value: str | os.PathLike[str]) -> Path:
     """The path; RgzError for what is none."""
-    need_that(name, value, isinstance(value, str | os.PathLike), tr("a path"))
+    need_that(name, value, is_path(value), tr("a path"))
     return Path(value)
+
+
+def is_path(value: object) -> bool:
+    """Whether a system call would take it: no zero bytes, and nothing that the file system cannot spell."""
+    try:
+        return isinstance(value, str | os.PathLike) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:  # lone surrogates
+        return False
 
 
 def is_finite(value: object) -> bool:
@@ -130,6 +138,7 @@ def parse_bytes(name: str, value: str) -> int:
 
 
 _RATES = ("synonyms", "deletion", "insertion", "reorder")
+_MOST_VARIANTS = 1000  # of a text: each is made and encoded before training
 _AUGMENT = {**dict.fromkeys(_RATES, 0.1), "multiplier": 0, "dictionary": None}
 
 
@@ -166,9 +175,10 @@ def parse_augment(name: str, value: Mapping[str, Any] | str | float | None) -> d
         need(key, is_number and 0 <= rate <= 1, ">= 0, <= 1")
         settings[key] = float(rate)
     times = settings["multiplier"]
-    need("multiplier", isinstance(times, int) and not isinstance(times, bool) and times >= 0, ">= 0")
+    whole = isinstance(times, int) and not isinstance(times, bool)
+    need("multiplier", whole and 0 <= times <= _MOST_VARIANTS, f">= 0, <= {_MOST_VARIANTS}")
     if settings["dictionary"] is not None:
-        need("dictionary", isinstance(settings["dictionary"], str | os.PathLike), tr("the name of a file"))
+        need("dictionary", is_path(settings["dictionary"]), tr("the name of a file"))
         settings["dictionary"] = os.path.abspath(settings["dictionary"])  # a resumed run may stand elsewhere
     return settings if any(settings[key] for key in _RATES) else None
 

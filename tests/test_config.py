@@ -197,7 +197,12 @@ def test_durations_are_read(text, seconds):
         ({"augment": "synonyms"}, "augment must be a rate or name=number,..., got 'synonyms'"),
         ({"augment": {"synonym": 0.1}}, "unknown augment 'synonym'; did you mean 'synonyms'"),
         ({"augment": "deletion=2"}, "augment: deletion must be >= 0, <= 1, got 2.0"),
-        ({"augment": {"multiplier": -1}}, "augment: multiplier must be >= 0, got -1"),
+        ({"augment": {"multiplier": -1}}, "augment: multiplier must be >= 0, <= 1000, got -1"),
+        ({"augment": {"multiplier": 2**64}}, "augment: multiplier must be >= 0, <= 1000, got 18446744073709551616"),
+        ({"augment": {"dictionary": "a\0b"}}, "augment: dictionary must be the name of a file"),
+        ({"augment": {"dictionary": "\ud800"}}, "augment: dictionary must be the name of a file"),
+        ({"output_dir": "a\0b"}, "output_dir must be the name of a folder"),
+        ({"output_dir": "\ud800"}, "output_dir must be the name of a folder"),
         ({"dtype": "int8"}, "dtype must be float32"),
     ],
 )

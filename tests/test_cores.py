@@ -195,6 +195,21 @@ def test_a_container_of_version_1_sees_its_own_group_as_the_root(machine):
     assert usable(machine).cores == 4
 
 
+def test_a_group_whose_name_is_no_utf8_counts_like_another(machine):
+    several(machine, 8)
+    (machine.process / "cgroup").write_bytes(b"0::/\xc4\xe3\n")
+    machine.quota(os.fsdecode(b"\xc4\xe3"), cpu_max="200000 100000")
+    assert usable(machine).cores == 2
+
+
+@pytest.mark.parametrize("maximum", ["1000 -5", "1000 0", "-1 100000", "1000", "much"])
+def test_a_quota_that_is_none_does_not_count(machine, maximum):
+    several(machine, 8)
+    machine.member_of("0::/")
+    machine.quota("", cpu_max=maximum)
+    assert usable(machine) == (8, {*range(8)}, None)
+
+
 def test_a_group_that_lies_outside_is_not_walked_to(machine):
     several(machine, 8)
     machine.member_of("0::/../../elsewhere")

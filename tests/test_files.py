@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import rgz
+from rgz.augment.synonyms import load_table
+from rgz.cli.flags import read_config
 from rgz.errors import RgzError
 from rgz.files import (
     cache_folder,
@@ -17,6 +19,7 @@ from rgz.files import (
     read_json,
     sha256_of,
 )
+from rgz.text.user_words import read_user_dictionary
 
 posix = pytest.mark.skipif(os.name == "nt", reason="modes and owners are POSIX's")
 
@@ -87,3 +90,11 @@ def test_what_may_never_end_is_refused_where_a_file_is_wanted(tmp_path):
         (folder / "config.json").symlink_to(path)
         with pytest.raises(RgzError, match="it is no regular file"):
             rgz.Model.from_pretrained(folder)
+        texts = tmp_path / f"texts of {Path(path).name}"
+        texts.mkdir()
+        (texts / "a.txt").symlink_to(path)
+        with pytest.raises(RgzError, match=r"a\.txt: it is no regular file"):
+            rgz.load_dataset(texts)
+        for read in (read_user_dictionary, load_table, lambda path: read_config(str(path), [])):
+            with pytest.raises(RgzError, match=r"a\.txt: it is no regular file"):
+                read(texts / "a.txt")

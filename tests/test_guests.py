@@ -92,7 +92,8 @@ def test_our_own_runtime_is_no_guest():
 )
 def test_runtimes_are_known_by_their_names(tmp_path, monkeypatch, path, is_one):
     line = f"7f00-7f01 r-xp 00000000 08:01 42    {path}\n"
-    (tmp_path / "maps").write_text(f"7f00-7f01 r-xp 0 0:0 0 [vdso]\n{line}{line}")
+    others = b"7f00-7f01 r-xp 0 0:0 0 [vdso]\n7f00-7f01 r--p 0 08:01 43 /\xc4\xe3/words.bin\n"  # no UTF-8
+    (tmp_path / "maps").write_bytes(others + (line + line).encode())
     monkeypatch.setattr(guests, "_MAPS", tmp_path / "maps")
     assert guests._runtimes() == [path] * is_one
     monkeypatch.setattr(guests, "_MAPS", tmp_path / "none")

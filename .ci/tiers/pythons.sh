@@ -1,15 +1,14 @@
-# the same wheel under other Pythons: 3.12, 3.13, the newest that NumPy has wheels for; and with the oldest NumPy, SciPy
+# all tests of the same wheel with the oldest NumPy and SciPy, under Python 3.12 and 3.13; some under the newest Python
 . "$CI_FOLDER/common.sh"
 wheel=$(echo "$SCRATCH"/dist/repaired/*.whl)
-tests="tests/kernels/test_binding.py tests/kernels/test_gradients.py tests/models/test_step.py tests/generate tests/test_start.py"
 
 # under NAME PYTHON REQUIREMENT...: a fresh environment.
 under() {
     local folder="$SCRATCH/python-$1"
     echo "$1"
     "$2" -m venv "$folder"
-    retry "$folder/bin/pip" install -q "$wheel" pytest "${@:3}"
-    (cd "$AWAY" && "$folder/bin/python" -P -m pytest -q $tests)
+    retry "$folder/bin/pip" install -q "$wheel[test]" "${@:3}"
+    (cd "$AWAY" && "$folder/bin/python" -P -m pytest -q)
 }
 
 under oldest python3 'numpy==1.26.*' 'scipy==1.11.*'
@@ -23,7 +22,8 @@ for version in 3.12 3.13; do
     fi
 done
 
-# Debian 14 has the newest: its packages are unpacked beside ours and entered.
+# Debian 14 has the newest that NumPy has wheels for: its packages are unpacked beside ours and entered.
+tests="tests/kernels/test_binding.py tests/kernels/test_gradients.py tests/models/test_step.py tests/generate tests/test_start.py"
 newest=3.15 root="$SCRATCH/newest"
 debian_root "$root" forky amd64 base-files "python$newest" libstdc++6 libgomp1
 wheels_for "$root/site" "$newest" x86_64 pytest $(dependencies)

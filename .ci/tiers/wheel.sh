@@ -13,9 +13,11 @@ abi3audit --strict --summary "$SCRATCH"/dist/repaired/*.whl
 wheel=$(echo "$SCRATCH"/dist/repaired/*.whl)
 retry pip install -q "$wheel[test,dev]"
 
-mkdir -p "$AWAY/csrc"
-cp "$SOURCE/csrc/kernels.def" "$AWAY/csrc" # the list that the tests compare theirs with
-cp -r "$SOURCE"/{.github,benches,tests,pyproject.toml,setup.py} "$SOURCE"/*.md "$AWAY"
+mkdir -p "$AWAY/csrc" "$SCRATCH/unpacked"
+tar -xf "$SCRATCH"/dist/rgz-*.tar.gz -C "$SCRATCH/unpacked" --strip-components=1
+cd "$SCRATCH/unpacked"
+cp csrc/kernels.def "$AWAY/csrc" # the list that the tests compare theirs with
+cp -r .github benches tests pyproject.toml setup.py ./*.md "$AWAY"
 cd "$AWAY"
 python -P -c "import rgz, sys; sys.exit(not rgz.__file__.startswith(sys.prefix) and rgz.__file__)"
 rgz info

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +23,7 @@ from rgz.config import (
     TrainingArguments,
 )
 from rgz.errors import RgzError
+from rgz.files import open_regular
 from rgz.messages import mark, tr
 from rgz.schedules import SCHEDULES
 from rgz.strict import unknown_name
@@ -275,7 +275,8 @@ def model_flags() -> list[Flag]:
 def read_config(path: str, known: list[str]) -> dict[str, Any]:
     """The flat table of a TOML file, `-` or `_` in its keys; a key that is no option is refused."""
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        with open_regular(path) as file:
+            values = tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=error.strerror or error)) from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, UnicodeDecodeError; nested too deeply

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rgz.messages import tr
-from rgz.strict import Strict, parse_augment, parse_bytes, parse_seconds, unknown_name
+from rgz.strict import Strict, is_path, parse_augment, parse_bytes, parse_seconds, unknown_name
 
 DTYPES = ("float32", "bfloat16", "float16")
 OPTIM_DTYPES = ("float32", "bfloat16", "int8")
@@ -121,7 +121,8 @@ class TrainingArguments(Strict):
         patience = self.early_stopping_patience
         self.need(patience is None or patience >= 0, "early_stopping_patience", ">= 0")
         self.need(0 <= self.seed < 2**63, "seed", ">= 0, < 2**63")
-        self.need(self.output_dir != "", "output_dir", tr("the name of a folder"))
+        folder = self.output_dir
+        self.need(folder is None or (folder != "" and is_path(folder)), "output_dir", tr("the name of a folder"))
         for name in ("weight_decay", "early_stopping_min_delta", "warmup_steps"):
             self.need(math.isfinite(getattr(self, name)) and getattr(self, name) >= 0, name, ">= 0")
         for name in ("learning_rate", "adam_epsilon", "max_grad_norm"):

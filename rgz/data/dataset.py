@@ -14,6 +14,7 @@ from rgz.data.records import Document
 from rgz.data.stored import Chosen, Joined, StoredDocuments
 from rgz.errors import RgzError
 from rgz.messages import tr
+from rgz.strict import need_path
 from rgz.text import render_chat
 
 IN_MEMORY = 1 << 26  # bytes of files that are held
@@ -139,9 +140,9 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 def _files(paths: Paths, notices: list[str]) -> Iterator[Path]:
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if any(os.fspath(path) == "" for path in given):  # which pathlib takes for the folder it stands in
+    if "" in given:  # which pathlib takes for the folder it stands in
         raise RgzError(tr("an empty name is neither a file nor a folder; the folder you are in is ."))
-    for path in map(Path, given):
+    for path in (need_path("data", path) for path in given):
         if path.is_dir():
             yield from _folder_files(path, notices)
         elif path.exists() and not path.is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rgz.errors import RgzError
+from rgz.files import open_regular
 from rgz.messages import tr
 
 _BYTE_ORDER_MARKS = (
@@ -72,7 +73,7 @@ def examined(file: BinaryIO, name: Path | str) -> tuple[Source, str]:
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file to be read; RgzError where that, or reading it, fails."""
     try:
-        with open(path, "rb") as file, long_lines_named(file, path):
+        with open_regular(path) as file, long_lines_named(file, path):
             yield file
     except FileNotFoundError:
         raise RgzError(

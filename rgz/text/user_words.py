@@ -9,7 +9,9 @@ from numbers import Integral
 from typing import NamedTuple
 
 from rgz.errors import RgzError, explained, warn
+from rgz.files import open_regular
 from rgz.messages import tr
+from rgz.strict import need_path
 from rgz.text.stream import LONE_SURROGATE
 
 # What jieba cuts with its dictionary; a word with any other character in it can never be found.
@@ -32,7 +34,7 @@ def read_user_dictionary(path: str | os.PathLike[str]) -> list[Entry]:
     a space or ·, can never be found; a warning tells how many there are.
     """
     entries = []
-    for number, line in numbered_lines(path):
+    for number, line in numbered_lines(need_path("user_dictionary", path)):
         if fields := line.lstrip("\ufeff").split():
             if len(fields) > 3 or len(fields) < 2 or not re.fullmatch("[0-9]{1,20}", fields[1]):
                 raise malformed(path, number, line)
@@ -77,7 +79,7 @@ def checked_entry(word: str, frequency: int) -> Entry:
 def numbered_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file in UTF-8 without white space around them, numbered from 1; RgzError for another."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             for number, raw in enumerate(file, 1):
                 try:
                     yield number, raw.strip().decode()

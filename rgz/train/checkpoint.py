@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rgz.errors import RgzError
-from rgz.files import fsync_folder, read_json, sha256_of, write_text_atomic
+from rgz.files import fsync_folder, read_json, remove_tree, sha256_of, write_text_atomic
 from rgz.messages import mark, tr
 from rgz.safetensors import load_into, save_file
 from rgz.train.interfaces import PathLike
@@ -110,10 +110,7 @@ def _put_in_place(aside: Path, final: Path) -> None:
         old = final.with_name(f".{final.name}.{os.getpid()}.old")
         os.rename(final, old)
         os.rename(aside, final)
-        if old.is_symlink():  # what it leads to is somebody else's
-            old.unlink()
-        else:
-            shutil.rmtree(old)
+        remove_tree(old)
     else:
         os.rename(aside, final)
     fsync_folder(final.parent)
@@ -220,6 +217,6 @@ def prune(
             doomed = path.with_name(f".{path.name}.{os.getpid()}.old")  # never half a checkpoint under its name
             try:
                 os.rename(path, doomed)
-                shutil.rmtree(doomed)
+                remove_tree(doomed)
             except OSError as error:
                 raise _cannot_save(run, path, error) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from pathlib import Path
 
 from rgz.errors import RgzError
@@ -33,6 +34,7 @@ class FolderLock:
             return None
         try:
             self._descriptor = _locked(self._folder)
+            _held.add(self)
         except BlockingIOError as error:
             raise RgzError(
                 tr(
@@ -58,8 +60,29 @@ class FolderLock:
 
     def release(self) -> None:
         if self._descriptor is not None:
-            os.close(self._descriptor)  # which unlocks
+            _held.discard(self)
+            _unlock(self._descriptor)
+            os.close(self._descriptor)
             self._descriptor = None
+
+    def _after_fork_in_child(self) -> None:
+        """The lock is the parent's: let go of it without unlocking it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+_held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def _leave_locks_to_the_parent() -> None:
+    for lock in list(_held):
+        lock._after_fork_in_child()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
 
 
 if sys.platform == "win32":
@@ -79,6 +102,9 @@ if sys.platform == "win32":
             raise BlockingIOError from error
         return descriptor
 
+    def _unlock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
@@ -91,3 +117,7 @@ else:
             os.close(descriptor)
             raise
         return descriptor
+
+    def _unlock(descriptor: int) -> None:
+        """Closing would do it only once no child has the descriptor any more."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

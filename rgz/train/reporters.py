@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgz.errors import RgzError
-from rgz.files import atomic_writer
+from rgz.files import atomic_writer, open_regular
 from rgz.messages import tr
 from rgz.train.callbacks import Callback
 from rgz.train.monitor import to_json
@@ -82,9 +82,13 @@ class CsvReporter(Callback):
     def _read(self) -> list[dict[str, str]]:
         """The whole rows; RgzError for what training did not write, which must not be lost."""
         try:
-            lines = self._path.read_bytes().split(b"\n")
+            with open_regular(self._path) as file:
+                lines = file.read().split(b"\n")
         except FileNotFoundError:
             return []
+        except OSError as error:
+            reason = error.strerror or error
+            raise RgzError(tr("cannot read {path}: {reason}", path=self._path, reason=reason)) from error
         if lines == [b""]:
             return []
         rows: list[dict[str, str]] = []
@@ -150,6 +154,8 @@ class TensorBoardReporter(Callback):
         self._writer: Any = None
 
     def on_train_begin(self, trainer: Trainer, state: TrainerState) -> None:
+        if self._folder.is_symlink():
+            raise RgzError(tr("{path} is a link, which could lead anywhere; remove it", path=self._folder))
         with _writing(self._folder):
             self._writer = self._make(str(self._folder))
         if state.step:

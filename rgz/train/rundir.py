@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError, explained
-from rgz.files import atomic_writer, open_regular, parse_json, read_json, write_text_atomic
+from rgz.files import atomic_writer, open_regular, parse_json, read_json, remove_tree, write_text_atomic
 from rgz.messages import tr
 from rgz.train.interfaces import PathLike, TokenizerLike
 from rgz.train.lock import FolderLock
@@ -163,17 +162,17 @@ class RunDirectory:
     def _clear(self) -> None:
         (self.path / ARGUMENTS).unlink(missing_ok=True)  # the first to go: nobody resumes what is half thrown away
         for checkpoint in self.checkpoints():
-            shutil.rmtree(checkpoint)
+            remove_tree(checkpoint)
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
         if (self.path / TENSORBOARD).is_dir():
-            shutil.rmtree(self.path / TENSORBOARD)
+            remove_tree(self.path / TENSORBOARD)
 
     def remove_leftovers(self) -> None:
         """Folders and files aside of a process that was killed while it wrote."""
         for entry in self.path.iterdir():
             if entry.name.startswith("." + CHECKPOINT_PREFIX) and entry.is_dir():
-                shutil.rmtree(entry)
+                remove_tree(entry)
             elif entry.name.endswith(".tmp") and entry.name.startswith(tuple(f".{name}." for name in _FILES)):
                 entry.unlink()
 

@@ -115,6 +115,8 @@ class TrainerState:
         """The inverse of `to_dict`; ValueError for what that never gives."""
         values = dict(check_like(cls().to_dict(), values))
         for name in ("since_report", "since_evaluation"):
+            if values[name]["loss_sum"] is None:  # a number from the beginning
+                raise ValueError(name)
             values[name] = LossWindow(**values[name])
         return cls(**values)
 

@@ -1,5 +1,6 @@
 """Every slip of a user is one line that says what to do, an exit code, and nothing left behind."""
 
+import json
 import os
 import shlex
 import shutil
@@ -21,6 +22,11 @@ BYTES = {
     "short.txt": "短\n短\n".encode(),
     "bad.toml": b"learning_rate = = 1\n",
     "unknown.toml": b"learning-rte = 1e-3\n",
+    "nul-output.toml": b'output_dir = "a\\u0000b"\n',
+    "nul-validation.toml": b'validation_data = "a\\u0000b"\n',
+    "nul-words.toml": b'user_dict = "a\\u0000b"\n',
+    "nul-augment.toml": b'augment = "dictionary=a\\u0000b,synonyms=0.1"\n',
+    "nul-tokenizer.toml": b'tokenizer = "a\\u0000b.json"\n',
     "long.dict": ("长" * 256 + " 5\n").encode(),
     "plain.txt": ("今天天气很好，我们去公园玩。\n" * 40).encode(),
 }
@@ -48,6 +54,11 @@ SLIPS = [
     ("train plain.txt --config missing.toml", 1, ["missing.toml"]),
     ("train plain.txt --config bad.toml", 1, ["bad.toml", "TOML"]),
     ("train plain.txt --config unknown.toml", 1, ["did you mean 'learning_rate'"]),
+    ("train plain.txt --config nul-output.toml", 1, ["output_dir must be the name of a folder, got 'a\\x00b'"]),
+    ("train plain.txt --config nul-validation.toml", 1, ["must be a path, got 'a\\x00b'"]),
+    ("train plain.txt --config nul-words.toml", 1, ["must be a path, got 'a\\x00b'"]),
+    ("train plain.txt --config nul-augment.toml", 1, ["augment: dictionary must be the name of a file, got"]),
+    ("train plain.txt --config nul-tokenizer.toml", 1, ["a\\x00b.json"]),
     ("train plain.txt -o plain.txt", 1, ["plain.txt is a file"]),
     ("train plain.txt -o plain.txt/run", 1, ["plain.txt is a file"]),
     ("train plain.txt --learnin-rate 1", 2, ["did you mean '--learning-rate'"]),
@@ -145,6 +156,17 @@ def test_a_damaged_file_of_a_run_is_named_with_what_to_do(rgz, trained, texts, t
         assert result.exit_code == 1 and not result.stdout
         (line,) = result.stderr.splitlines()
         assert line.startswith("error: ") and all(word in line for word in words), line
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800"])
+def test_a_run_whose_text_has_a_name_that_cannot_be_is_not_resumed(rgz, trained, tmp_path, path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    noted = json.loads((run / "training_args.json").read_text())
+    (run / "training_args.json").write_text(json.dumps(noted | {"data": [path]}))
+    result = rgz("resume", run)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == f"error: data must be a path, got {path!r}"
 
 
 DEEP = b"[" * 100_000

@@ -156,6 +156,40 @@ def test_a_link_in_a_checkpoints_place_gives_way_and_what_it_leads_to_stays(make
     assert not [path.name for path in trainer.run.path.iterdir() if path.name.endswith(".old") or path.is_symlink()]
 
 
+def test_links_in_the_place_of_what_is_deleted_go_and_what_they_lead_to_stays(make_trainer, tmp_path):
+    """Of checkpoints dropped for their age, of what a killed process left, and of all that --overwrite clears."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").touch()
+
+    def link(name):
+        (trainer.run.path / name).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+
+    trainer = make_trainer(save_steps=5, callbacks=[InterruptAt(7)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    for name in ("checkpoint-1", ".checkpoint-3.1.tmp"):
+        link(name)
+    make_trainer(save_steps=5, save_total_limit=1).train(resume_from_checkpoint=True)
+    assert not [path for path in trainer.run.path.iterdir() if path.is_symlink()]
+    for name in ("checkpoint-1", "tensorboard"):
+        link(name)
+    make_trainer(overwrite=True).train()
+    assert not [path for path in trainer.run.path.iterdir() if path.is_symlink()]
+    assert (tmp_path / "elsewhere" / "kept").exists()
+
+
+@pytest.mark.parametrize("name", ["since_report", "since_evaluation"])
+def test_a_sealed_state_without_a_sum_is_refused(make_trainer, name):
+    *_, trainer, _ = run(make_trainer, save_steps=8)
+    [newest, *_] = trainer.run.checkpoints()
+    state = json.loads((newest / "state.json").read_text())
+    del state["sha256"]
+    state["trainer"][name]["loss_sum"] = None
+    (newest / "state.json").write_text(_sealed(state))
+    with pytest.raises(RgzError, match=r"state\.json"):
+        make_trainer().train(resume_from_checkpoint=str(newest))
+
+
 @pytest.mark.parametrize(
     "wrong", [*({"trainer": t} for t in (None, {}, {"step": None}, {"step": "5"}, [5])), {"arguments": None}]
 )

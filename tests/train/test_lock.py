@@ -72,6 +72,53 @@ def test_a_killed_process_holds_nothing(make_trainer, tmp_path):
         assert make_trainer().train()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_that_outlives_a_run_does_not_hold_its_directory(make_trainer):
+    """Neither while its parent lives nor afterwards, and what it ends does not free the directory early."""
+    children = []
+
+    def fork():
+        reading, writing = os.pipe()
+        if (child := os.fork()) == 0:
+            os.close(writing)
+            os.read(reading, 1)  # until the parent lets go
+            os._exit(0)
+        os.close(reading)
+        children.append((child, writing))
+        if os.fork() == 0:  # another that ends at once
+            os._exit(0)
+        os.wait()
+        trains(make_trainer())
+
+    at = At("on_step_end", fork)
+    assert make_trainer(callbacks=[at]).train() and at.calls > 1
+    [(child, writing)] = children
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    assert make_trainer(overwrite=True).train()
+    os.close(writing)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_closes_its_parents_locks(tmp_path):
+    """So the directory is free where the parent was killed, and the child's own locks work."""
+    (tmp_path / "run").mkdir()
+    run = RunDirectory(tmp_path / "run")
+    run.lock()
+    held = run._lock._descriptor
+    if (child := os.fork()) == 0:
+        try:
+            os.fstat(held)
+        except OSError:
+            os._exit(0 if run._lock._descriptor is None else 2)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    with pytest.raises(RgzError, match="another process is writing"):
+        RunDirectory(tmp_path / "run").lock()
+    run.unlock()
+    RunDirectory(tmp_path / "run").lock()
+
+
 def test_a_failed_run_holds_nothing(make_trainer):
     def fail():
         raise ZeroDivisionError

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import os
 import sys
 
 import pytest
@@ -118,6 +119,17 @@ def test_csv_that_cannot_be_read_is_refused_and_left_as_it_is(make_trainer, dama
     assert path.read_bytes() == damage
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_pipe_in_the_place_of_csv_is_refused(make_trainer):
+    first = make_trainer(report_to="csv", callbacks=[KilledAt(7)], **EVERY)
+    with pytest.raises(MemoryError):
+        first.train()
+    (first.run.path / "metrics.csv").unlink()
+    os.mkfifo(first.run.path / "metrics.csv")
+    with pytest.raises(RgzError, match=r"cannot read .*metrics\.csv: it is no regular file"):
+        make_trainer(report_to="csv", **EVERY).train(resume_from_checkpoint=True)
+
+
 def test_csv_of_a_spreadsheet_with_its_line_ends_is_read(make_trainer):
     first = make_trainer(report_to="csv", callbacks=[KilledAt(7)], **EVERY)
     with pytest.raises(MemoryError):
@@ -185,3 +197,14 @@ def test_after_a_kill_tensorboard_forgets_the_steps_that_are_done_again(make_tra
     second = make_trainer(report_to=("jsonl", "tensorboard"), **EVERY)
     second.train(resume_from_checkpoint=True)
     assert [step for step, _ in scalars(second.run.path / "tensorboard")["train/loss"]] == list(range(1, 17))
+
+
+def test_event_files_are_not_written_where_a_link_leads(make_trainer, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    trainer = make_trainer(callbacks=[KilledAt(7)], **EVERY)
+    with pytest.raises(MemoryError):
+        trainer.train()
+    (trainer.run.path / "tensorboard").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(RgzError, match="tensorboard is a link, which could lead anywhere; remove it"):
+        make_trainer(report_to="tensorboard", **EVERY).train(resume_from_checkpoint=True)
+    assert not any((tmp_path / "elsewhere").iterdir())
