@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -85,6 +86,10 @@ class App(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # click would end with EPIPE where nobody reads the line it writes
+            with contextlib.suppress(OSError):
+                say("")  # the shell's prompt on a line of its own
+            raise click.exceptions.Exit(INTERRUPTED) from error
         except MemoryError as error:
             command = self.get_command(ctx, ctx.invoked_subcommand or "")
             raise RgzError(out_of_memory(command or self)) from error
@@ -126,10 +131,11 @@ class App(click.Group):
             code = _fail(str(error))
         except OSError as error:
             if error.errno == errno.EPIPE:
-                code = _reader_left()
+                code = 1
             else:
                 where = f"{error.filename}{mark(': ')}" if error.filename else ""
                 code = _fail(f"{where}{error.strerror or error}")
+        _let_go_of_unread()
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -152,14 +158,18 @@ def _warnings_as_notices() -> Iterator[None]:
 
 
 def _fail(message: str) -> int:
-    say(f"{tr('error: ')}{message}")
+    with contextlib.suppress(BrokenPipeError):  # whoever would read it has left
+        say(f"{tr('error: ')}{message}")
     return 1
 
 
-def _reader_left() -> int:
-    # Python flushes stdout once more on its way out; let that go nowhere.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+def _let_go_of_unread() -> None:
+    """Python flushes both streams once more on its way out: what nobody reads goes nowhere then."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _refuse_usage(error: click.UsageError) -> int:

@@ -44,6 +44,8 @@ class TrainingLoop:
         trainer, state = self._trainer, self._state
         self._at_boundary()  # what an interruption left undone between two updates
         while state.step < state.max_steps and not state.stop_reason:
+            if trainer.unheard:  # `| head` has its lines, or Ctrl-C ended `| tee` first
+                trainer.interrupt.pressed = True
             if state.position == 0:
                 trainer.fire("on_epoch_begin")
             done = trainer.updater.run(state)

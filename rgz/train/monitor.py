@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rgz.cpu import resident_bytes
@@ -99,20 +101,38 @@ def format_report(report: dict[str, Any], max_steps: int) -> str:
     return " | ".join(parts)
 
 
+_NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe whose reader has ended; a terminal that was closed
+
+
 class ConsoleReporter(Callback):
-    """Reports as plain lines; on a terminal with a live progress bar under them."""
+    """Reports as plain lines; on a terminal with a live progress bar under them.
+
+    unheard : nobody reads them any more.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        self.unheard = False
         self._stream = stream
         self._bar: Any = None
         self._task: Any = None
 
     def say(self, text: str) -> None:
-        if self._bar is not None:
-            # As it is: markup would eat "[  1/500]", wrapping would break the line in two.
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
-        else:
-            print(text, file=self._stream or sys.stderr, flush=True)
+        with self._to_somebody():
+            if self._bar is not None:
+                # As it is: markup would eat "[  1/500]", wrapping would break the line in two.
+                self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
+            else:
+                print(text, file=self._stream or sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def _to_somebody(self) -> Iterator[None]:
+        """Write: what nobody reads must not end what is worth saving."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _NOBODY_READS:
+                raise
+            self.unheard = True
 
     def on_train_begin(self, trainer: Trainer, state: TrainerState) -> None:
         stream = self._stream or sys.stderr
@@ -142,5 +162,6 @@ class ConsoleReporter(Callback):
 
     def on_train_end(self, trainer: Trainer, state: TrainerState) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with self._to_somebody():
+                self._bar.stop()
             self._bar = None

@@ -97,6 +97,11 @@ class Trainer:
         """One sentence to the user, above the progress bar; whatever args.report_to names, it is not lost."""
         self._console.say(text)
 
+    @property
+    def unheard(self) -> bool:
+        """Nobody reads what this run says any more."""
+        return self._console.unheard
+
     def stop(self, reason: str) -> None:
         """End training after the current update; for callbacks."""
         self.state.stop_reason = self.state.stop_reason or reason

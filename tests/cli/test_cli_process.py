@@ -28,6 +28,21 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(command, rgz, texts, t
 
 
 @posix
+@pytest.mark.parametrize("pressed", [False, True])
+def test_training_that_nobody_reads_any_more_can_be_gone_on_with(command, texts, tmp_path, pressed):
+    run = tmp_path / "run"
+    process = command("train", texts, "-o", run, *TINY, "--max-steps", 1_000_000, "--logging-steps", 1)
+    for line in process.stderr:
+        if line.startswith("["):
+            break
+    process.stderr.close()
+    if pressed:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    assert [path.name.rpartition("-")[0] for path in run.glob("checkpoint-*")] == ["checkpoint"]
+
+
+@posix
 @pytest.mark.parametrize("arguments", [["generate", "--max-new-tokens", 10_000_000, "--prompt", "太阳"], ["chat"]])
 def test_ctrl_c_ends_generation_cleanly(  # greedy, so young a model repeats itself for ever
     command, trained, arguments

@@ -11,6 +11,7 @@ from train.fakes import FakeModel, FakeStep, InterruptAt
 
 from rgz.errors import RgzError
 from rgz.train import Callback, RunDirectory, newest_whole
+from rgz.train.interrupt import catch_interrupt
 
 CHILD = """
 import sys, time
@@ -29,21 +30,52 @@ Trainer(FakeModel(), FakeTokenizer(), token_data(), None, args, step_factory=Slo
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_real_ctrl_c_or_kill_writes_a_checkpoint_and_prints_the_command(tmp_path, number):
-    run = tmp_path / "run"
-    child = subprocess.Popen(
+def training(run):
+    return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(Path(__file__).parents[1]), str(run)],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "RGZ_LANG": "en"},
     )  # fmt: skip
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_real_ctrl_c_kill_or_closed_terminal_writes_a_checkpoint_and_prints_the_command(tmp_path, name):
+    run = tmp_path / "run"
+    child = training(run)
     line = child.stderr.readline()
-    child.send_signal(number)
+    child.send_signal(getattr(signal, name))
+    if name == "SIGHUP":  # the shell's, and the kernel's
+        line += child.stderr.readline()
+        child.send_signal(signal.SIGHUP)
     output = line + child.communicate(timeout=60)[1]
     assert "stopping after this step; press Ctrl-C again" in output
     assert "go on with: Trainer(...).train(" in output and "KeyboardInterrupt" in output
     checkpoint, notices = newest_whole(RunDirectory(run))
     assert checkpoint.step > 0 and not notices
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for children")
+@pytest.mark.parametrize("pressed", [False, True])
+def test_a_run_that_nobody_reads_any_more_writes_a_checkpoint_and_ends(tmp_path, pressed):
+    """`| head` leaves after its lines; Ctrl-C ends `| tee` before the run can say anything."""
+    run = tmp_path / "run"
+    child = training(run)
+    child.stderr.readline()
+    child.stderr.close()
+    if pressed:
+        child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=60) == -signal.SIGINT  # as Python ends with an unhandled KeyboardInterrupt
+    checkpoint, notices = newest_whole(RunDirectory(run))
+    assert 0 < checkpoint.step < 1000 and not notices
+
+
+def test_a_run_that_ignores_hangups_goes_on_ignoring_them():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN) if hasattr(signal, "SIGHUP") else None
+    with catch_interrupt(lambda: None):
+        assert before is None or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    if before is not None:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_ctrl_c_does_not_corrupt(make_trainer, monkeypatch):
