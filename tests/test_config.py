@@ -98,7 +98,7 @@ def test_presets_take_overrides():
     [
         (
             {"hidden_size": 100, "num_attention_heads": 8},
-            "hidden_size must be divisible .* 96 or 104 would do",
+            "hidden_size must be divisible .* 96 or 112 would do",
         ),
         ({"num_attention_heads": 8, "num_key_value_heads": 3}, "got 8 and 3"),
         ({"hidden_size": 24, "num_attention_heads": 8}, "must be even, got 3"),

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rgz.generate import ChatSession
 
 
+_LEAVING = ("exit", "quit", "退出")
+
+
 def build() -> Command:
     return Command(
         "chat",
@@ -63,7 +66,7 @@ def chat(
     if sys.stdin.isatty():
         with contextlib.suppress(ImportError):  # not on Windows: then without history
             import readline  # noqa: F401 - line editing for input()
-        say(tr("Talk, or :help. Ctrl-C stops an answer, Ctrl-D ends."))
+        say(tr("Talk, or :help. Ctrl-C stops an answer; exit or Ctrl-D ends."))
         if turns == 1:
             say(tr("It was trained on single questions and sees one at a time; :set turns=3 lets it see more."))
     for line in _lines():
@@ -82,25 +85,29 @@ def _lines() -> Iterator[str]:
         return
     while True:
         try:
-            yield input(tr("you: ")).strip()
+            line = input(tr("you: ")).strip()
         except (EOFError, KeyboardInterrupt):
             print()  # the shell's prompt belongs on a line of its own
             return
+        if line.lower() in _LEAVING:
+            return
+        yield line
 
 
 def _answer(session: ChatSession, line: str) -> None:
     interactive = sys.stdin.isatty()
     if interactive:
         print(tr("model: "), end="", flush=True)
-    written = False
+    silent = interactive
     try:
         for piece in session.reply(line):
             print(piece, end="", flush=True)
-            written = True
+            silent = False
     except KeyboardInterrupt:
         if not interactive:
             raise
-    if interactive and not written:
+        silent = False
+    if silent:
         print(tr("(says nothing)"), end="")
     print(flush=True)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from rgz.cli.console import counted, megabytes
+from rgz.cli.console import megabytes, shape
 from rgz.cli.layout import table
 from rgz.cpu import memory_bytes, peak_bytes, resident_bytes
 from rgz.data import Batch
@@ -137,13 +137,6 @@ def describe(trainer: Trainer, texts: Texts, expected: Estimate) -> list[str]:
         total=_rounded(plan.train.n_targets * plan.max_steps / plan.updates_per_epoch),
         epochs=f"{plan.max_steps / plan.updates_per_epoch:.3g}",
     )
-    model = tr(
-        "{count} ({layers} layers of width {width}, vocabulary {vocab})",
-        count=counted(trainer.model.num_parameters()),
-        layers=trainer.model.config.num_hidden_layers,
-        width=trainer.model.config.hidden_size,
-        vocab=f"{trainer.model.config.vocab_size:,}",
-    )
     peak, prepared = megabytes(expected.peak_bytes), megabytes(expected.prepared_bytes)
     memory = tr("about {size} at peak", size=peak)
     if expected.prepared_bytes > expected.peak_bytes:
@@ -157,7 +150,7 @@ def describe(trainer: Trainer, texts: Texts, expected: Estimate) -> list[str]:
         (tr("documents"), documents),
         (tr("tokens"), tokens),
         (tr("sequences"), pieces),
-        (tr("parameters"), model),
+        (tr("parameters"), shape(trainer.model.config)),
         (
             tr("updates"),
             tr("{count} ({each} an epoch)", count=f"{plan.max_steps:,}", each=f"{plan.updates_per_epoch:,}"),

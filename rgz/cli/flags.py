@@ -54,7 +54,7 @@ def training_helps() -> dict[str, str]:
         "max_length": tr("tokens a sequence; longer texts are cut"),
         "learning_rate": tr("highest learning rate"),
         "lr_scheduler_type": tr("course of the learning rate"),
-        "lr_scheduler_kwargs": tr("its further settings: cycles=3, or JSON"),
+        "lr_scheduler_kwargs": tr("its further settings, like cycles=3 of cosine_with_restarts, or JSON"),
         "lr_scheduler_interval": tr("when it moves, and what warmup counts"),
         "warmup_steps": tr("updates of warmup, or below 1 a share of all"),
         "min_lr_ratio": tr("last learning rate as a share of the highest"),

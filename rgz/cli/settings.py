@@ -196,10 +196,12 @@ def say_next(trainer: Trainer) -> None:
     """Where the run lies and what to do with it; its path alone is the result, for scripts."""
     assert trainer.run is not None
     path = shlex.quote(str(trainer.run.path))
+    if not trainer.state.stop_reason:  # which has been said
+        say(tr("done."))
     if trainer.args.mask_prompts:
-        say(tr("done. Talk with it: {command}", command=f"rgz chat {path}"))
+        say(tr("Talk with it: {command}", command=f"rgz chat {path}"))
     else:
-        say(tr("done. Let it write: {command}", command=f"rgz generate {path} --prompt …"))
+        say(tr("Let it write: {command}", command=f"rgz generate {path} --prompt …"))
         say(tr("Teach it to answer: {command}", command=f"rgz sft DATA --from {path}"))
     result(str(trainer.run.path))
 

@@ -98,7 +98,7 @@ def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) ->
     validation = settings.others.get("validation_data", ())
     draft = check_early(settings.training)
     preset = settings.others.get("preset")
-    _shape(settings, preset or "nano", settings.model.get("vocab_size", MOST_ENTRIES))
+    _refuse_shape(settings, preset)
     if draft.output_dir is not None and not dry_run:
         refuse_unusable(draft.output_dir, draft.overwrite)
     texts = read_texts(data, validation, draft.validation_split, draft.seed)
@@ -124,6 +124,19 @@ def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) ->
 
 def preset_for(characters: int) -> str:
     return [name for least, name in _PRESETS if characters >= least][-1]
+
+
+def _refuse_shape(settings: Settings, preset: str | None) -> None:
+    """Refuse what no preset that may be chosen can be, before the text is read."""
+    refused: RgzError | None = None
+    for name in [preset] if preset else [name for _, name in _PRESETS]:
+        try:
+            _shape(settings, name, settings.model.get("vocab_size", MOST_ENTRIES))
+            return
+        except RgzError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
 
 
 def _shape(settings: Settings, preset: str, vocab_size: int) -> ModelConfig:

@@ -71,6 +71,16 @@ class ModelConfig(Strict):
         self._check_heads()
 
     def _check_heads(self) -> None:
+        if self.num_attention_heads % self.kv_heads:
+            raise RgzError(
+                tr(
+                    "num_attention_heads must be divisible by num_key_value_heads, got {heads} and {kv_heads}; "
+                    "give both",
+                    heads=self.num_attention_heads,
+                    kv_heads=self.kv_heads,
+                )
+            )
+        unit = self.num_attention_heads * (2 if self.position == "rope" else 1)  # which turns pairs
         if self.hidden_size % self.num_attention_heads:
             raise RgzError(
                 tr(
@@ -78,16 +88,8 @@ class ModelConfig(Strict):
                     "{smaller} or {larger} would do",
                     hidden=self.hidden_size,
                     heads=self.num_attention_heads,
-                    smaller=max(1, self.hidden_size // self.num_attention_heads) * self.num_attention_heads,
-                    larger=(self.hidden_size // self.num_attention_heads + 1) * self.num_attention_heads,
-                )
-            )
-        if self.num_attention_heads % self.kv_heads:
-            raise RgzError(
-                tr(
-                    "num_attention_heads must be divisible by num_key_value_heads, got {heads} and {kv_heads}",
-                    heads=self.num_attention_heads,
-                    kv_heads=self.kv_heads,
+                    smaller=max(1, self.hidden_size // unit) * unit,
+                    larger=(self.hidden_size // unit + 1) * unit,
                 )
             )
         if self.position == "rope" and self.head_dim % 2:

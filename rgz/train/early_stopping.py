@@ -118,6 +118,13 @@ class EarlyStopping(Callback):
     def _best(self) -> str:
         if self.best is None or self.best_epoch is None:
             return tr("there was no number yet")
+        if self.min_delta:
+            return tr(
+                "by more than {delta} over {best} after {epochs} epochs",
+                delta=f"{self.min_delta:g}",
+                best=f"{self.best:.4f}",
+                epochs=f"{self.best_epoch:.4g}",
+            )
         return tr("best {best} after {epochs} epochs", best=f"{self.best:.4f}", epochs=f"{self.best_epoch:.4g}")
 
     def state_dict(self) -> dict[str, Any]:

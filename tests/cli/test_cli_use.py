@@ -179,7 +179,19 @@ def test_info_names_the_tokenizer_of_a_run_or_checkpoint(rgz, trained):
     expected = {"type": "char", "fingerprint": load_tokenizer(trained).fingerprint}
     for folder in (trained, next(trained.glob("checkpoint-*"))):
         assert json.loads(rgz("info", folder, "--json").stdout)["tokenizer"].items() >= expected.items()
-    assert "tokenizer" not in json.loads(rgz("info", "--json").stdout)
+    assert not {"tokenizer", "model", "last_report"} & json.loads(rgz("info", "--json").stdout).keys()
+
+
+def test_info_tells_the_model_of_a_run_and_how_far_it_has_come(rgz, trained):
+    told = json.loads(rgz("info", trained, "--json").stdout)
+    reports = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert told["model"]["parameters"] == Model.from_pretrained(trained).num_parameters()
+    assert told["last_report"] == reports[-1]
+    losses = [report["val_loss"] for report in reports if report.get("val_loss") is not None]
+    assert told["best_report"]["val_loss"] == min(losses)
+    rows = {line.split("  ")[0]: line for line in rgz("info", trained).stdout.splitlines()}
+    assert f"lowest val_loss {min(losses):.4f} at step" in rows["progress"]
+    assert f"step {reports[-1]['step']}, epoch" in rows["progress"] and "layers of width" in rows["parameters"]
 
 
 def test_info_tells_what_the_kernels_run_on(rgz):

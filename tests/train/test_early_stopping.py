@@ -97,8 +97,11 @@ def test_a_run_follows_the_trace_and_gives_back_the_weights_of_the_lowest_loss(m
     np.testing.assert_array_equal(trainer.model.table, watch.weights[7])
     said = trainer.output()
     assert said.count("val_loss has not improved for") == 5
-    assert "val_loss has not improved for 2 of 3 evaluations (best 3.5000 after 2 epochs)" in said
-    assert "early stopping: val_loss has not improved for 3 evaluations (best 3.1250 after 5 epochs)" in said
+    assert "val_loss has not improved for 2 of 3 evaluations (by more than 0.25 over 3.5000 after 2 epochs)" in said
+    assert (
+        "early stopping: val_loss has not improved for 3 evaluations (by more than 0.25 over 3.1250 after 5 epochs)"
+        in said
+    )
     assert "the weights are those of step 56: val_loss 2.9375" in said
 
 
