@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from rgz.cli.command import Command, Flag, given
+from rgz.cli.console import say
 from rgz.cli.flags import count_flag, threads_flag, weights_flag
 from rgz.cli.runs import load_run, run_argument
 from rgz.cli.sampling import sampling_flags, sampling_values
@@ -63,6 +64,15 @@ def generate(
     ids = [loaded.tokenizer.bos_id, *loaded.tokenizer.encode(prompt)]
     if chat:
         ids = encode_prompt(loaded.tokenizer, [{"role": "user", "content": prompt}])
+    positions = loaded.model.config.max_position_embeddings
+    if len(ids) > positions:
+        say(
+            tr(
+                "the prompt has {count} tokens, and the model reads {positions} at a time: it sees the last ones",
+                count=f"{len(ids):,}",
+                positions=f"{positions:,}",
+            )
+        )
     if num_beams > 1:
         text = loaded.model.generate(
             loaded.tokenizer,

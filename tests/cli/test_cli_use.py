@@ -69,6 +69,14 @@ def test_the_same_seed_gives_the_same_text_and_another_another(rgz, trained):
     assert text(1) == text(1) != text(2)
 
 
+def test_a_prompt_that_the_model_does_not_see_whole_is_told(rgz, trained):
+    positions = Model.from_pretrained(trained).config.max_position_embeddings
+    for length, told in ((positions - 1, False), (positions, True)):  # and the one that begins every text
+        done = rgz("generate", trained, "--prompt", "春" * length, "--max-new-tokens", 2)
+        assert done.exit_code == 0
+        assert (f"has {length + 1} tokens, and the model reads {positions} at a time" in done.stderr) == told
+
+
 def test_the_prompt_can_come_from_stdin(rgz, trained):
     flags = ["--greedy", "--max-new-tokens", 8]
     piped = rgz("generate", trained, "--prompt", "-", *flags, input="月亮\n")
