@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,26 @@ class Saver:
         save_checkpoint(run, state.step, tensors, content, trainer.model.config.to_dict())
         self.last_step = state.step
         prune(run, state.step, self._keep(), self._protected())
+
+    def too_little_room(self) -> str | None:
+        """A sentence where the disk has less than the model and one checkpoint take: better now than hours later."""
+        run, step = self._trainer.run, self._trainer.step
+        assert run is not None
+        model = sum(tensor.nbytes for tensor in self._trainer.model.parameters().values())
+        state = sum(tensor.nbytes for tensor in step.state_tensors().values())
+        needed = model + (model + state if self.enabled else 0)
+        try:
+            free = shutil.disk_usage(run.path).free
+        except OSError:  # then writing will tell
+            return None
+        if free >= needed:
+            return None
+        return tr(
+            "the disk of {path} has {free} MB left; the model and a checkpoint take {needed}: make room in time",
+            path=run.path,
+            free=f"{free / 1e6:,.0f}",
+            needed=f"{needed / 1e6:,.0f}",
+        )
 
     def _keep(self) -> int | None:
         if "last" in self._parts:

@@ -168,7 +168,7 @@ class Trainer:
             callback.on_train_begin(self, self.state)
         if self.run is not None:
             notice = self.run.start(self.model.config, self.tokenizer, self.args, self._run_info, fresh=not in_place)
-            self._tell(notice)
+            self._tell(notice, self.saver.too_little_room())
             self.state.log_history = self.run.read_history(self.state.n_reports) if in_place else []
             self.saver.tidy()
         for reporter in self._reporters:

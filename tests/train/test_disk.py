@@ -88,6 +88,18 @@ def test_a_folder_that_became_read_only_is_refused_before_any_work_and_kept(make
     assert contents(trainer.run.path) == before
 
 
+@pytest.mark.parametrize(("strategy", "numbers"), [("steps", 3), ("no", 1)])
+def test_a_disk_with_too_little_room_is_told_at_the_start(make_trainer, monkeypatch, strategy, numbers):
+    """With checkpoints the weights twice and what the step keeps, one number a weight here; else the weights."""
+    trainer = make_trainer(save_strategy=strategy)
+    needed = numbers * sum(tensor.nbytes for tensor in trainer.model.parameters().values())
+    for free, told in ((needed, 0), (needed - 1, 1)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: shutil._ntuple_diskusage(free, 0, free))
+        trainer = make_trainer(save_strategy=strategy, overwrite=True)
+        assert trainer.train()
+        assert trainer.output().count("the model and a checkpoint take") == told
+
+
 def test_a_folder_that_becomes_read_only_in_the_middle_keeps_what_it_has(make_trainer, monkeypatch):
     def read_only(path, *args):
         raise OSError(errno.EROFS, "Read-only file system", str(path))
