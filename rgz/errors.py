@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 
-from rgz.messages import mark
+from rgz.messages import mark, tr
 
 _LONGEST = 2000  # characters of a message, more than any of ours has by itself
 
@@ -36,6 +38,30 @@ def explained(*, about: object = "", remedy: str = "") -> Iterator[None]:
         before = f"{about}{mark(': ')}" if about else ""
         after = f"{mark('; ')}{remedy}" if remedy else ""
         raise RgzError(f"{before}{error}{after}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, to stand in a message that names the file: of an OSError only the system's reason.
+
+    The commonest of those are in the user's language, others as the system says them.
+    """
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    known = {
+        errno.ENOENT: tr("No such file or directory"),
+        errno.ENOSPC: tr("No space left on device"),
+        errno.EACCES: tr("Permission denied"),
+        errno.EISDIR: tr("Is a directory"),
+        errno.ENOTDIR: tr("Not a directory"),
+        errno.EROFS: tr("Read-only file system"),
+        errno.EFBIG: tr("File too large"),
+        errno.EEXIST: tr("File exists"),
+        errno.EMFILE: tr("Too many open files"),
+    }
+    # A reason that rgz or Windows itself has worded says more than its number.
+    if error.errno is None or error.strerror != os.strerror(error.errno):
+        return error.strerror
+    return known.get(error.errno, error.strerror)
 
 
 class RgzWarning(UserWarning):

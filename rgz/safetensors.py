@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import atomic_writer, open_regular
 from rgz.memory import cast
 from rgz.messages import tr
@@ -119,7 +119,7 @@ def _open(path: str | os.PathLike[str]) -> BinaryIO:
     try:
         return open_regular(path)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=reason)) from error
 
 

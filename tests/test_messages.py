@@ -1,15 +1,19 @@
 """Every message that the code can show has a Chinese text with the same places; no text is left over."""
 
 import ast
+import errno
 import json
+import os
 from pathlib import Path
 from string import Formatter
 
 import pytest
 
 import rgz
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.messages import language, tr
+from rgz.safetensors import load_file
+from rgz.train import RunDirectory
 
 PACKAGE = Path(rgz.__file__).parent
 CATALOGS = sorted((PACKAGE / "locale" / "zh").glob("*.json"))
@@ -125,6 +129,55 @@ def test_a_message_without_a_translation_is_shown_in_english(speak):
     speak(RGZ_LANG="zh")
     english = tr
     assert english("never {what}", what="{translated}") == "never {translated}"
+
+
+@pytest.mark.parametrize(
+    ("name", "chinese"),
+    [
+        ("ENOENT", "文件或文件夹不存在"),
+        ("ENOSPC", "磁盘空间不足"),
+        ("EACCES", "没有权限"),
+        ("EISDIR", "它是一个文件夹"),
+        ("ENOTDIR", "路径中有一段不是文件夹"),
+        ("EROFS", "文件系统是只读的"),
+        ("EFBIG", "文件大小超过了系统的上限"),
+        ("EEXIST", "已有同名的文件或文件夹"),
+        ("EMFILE", "打开的文件太多"),
+    ],
+)
+def test_the_systems_reason_is_in_the_users_language(speak, name, chinese):
+    number = getattr(errno, name)
+    error = OSError(number, os.strerror(number), "a.txt")
+    speak(RGZ_LANG="zh")
+    assert reason_of(error) == chinese
+    speak(RGZ_LANG="en")
+    assert reason_of(error).lower() == os.strerror(number).lower()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ELOOP, os.strerror(errno.ELOOP), "a.txt"), os.strerror(errno.ELOOP)),
+        (OSError(errno.ENOENT, "no home folder", "~"), "no home folder"),
+        (OSError("worded by a library"), "worded by a library"),
+        (ValueError("no JSON"), "no JSON"),
+    ],
+)
+def test_any_other_reason_stays_as_it_was_said(speak, error, reason):
+    speak(RGZ_LANG="zh")
+    assert reason_of(error) == reason
+
+
+def test_messages_give_the_systems_reason_in_the_users_language(speak, tmp_path):
+    speak(RGZ_LANG="zh")
+    with pytest.raises(RgzError, match=r"^无法读取 .*weights\.safetensors：文件或文件夹不存在$"):
+        load_file(tmp_path / "weights.safetensors")
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(RgzError, match=r"^无法读取 .*config\.json：它是一个文件夹；"):
+        rgz.Model.from_pretrained(tmp_path)
+    (tmp_path / "training_args.json").mkdir()
+    with pytest.raises(RgzError, match=r"^无法读取 .*training_args\.json：它是一个文件夹；"):
+        RunDirectory(tmp_path).read_arguments()
 
 
 def test_an_error_is_one_line_whatever_the_name_in_it():

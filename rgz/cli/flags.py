@@ -22,7 +22,7 @@ from rgz.config import (
     ModelConfig,
     TrainingArguments,
 )
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import open_regular
 from rgz.messages import mark, tr
 from rgz.schedules import SCHEDULES
@@ -278,7 +278,7 @@ def read_config(path: str, known: list[str]) -> dict[str, Any]:
         with open_regular(path) as file:
             values = tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
-        raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=error.strerror or error)) from error
+        raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=reason_of(error))) from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, UnicodeDecodeError; nested too deeply
         raise RgzError(tr("{path} is not valid TOML: {reason}", path=path, reason=error)) from error
     plain = {}

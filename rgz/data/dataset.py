@@ -12,7 +12,7 @@ import numpy as np
 from rgz.data.files import FORMATS, read_documents, read_lines
 from rgz.data.records import Document
 from rgz.data.stored import Chosen, Joined, StoredDocuments
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.messages import tr
 from rgz.strict import need_path
 from rgz.text import render_chat
@@ -162,9 +162,7 @@ def _folder_files(folder: Path, notices: list[str]) -> list[Path]:
     aside: list[str] = []
 
     def refuse(error: OSError) -> None:
-        raise RgzError(
-            tr("cannot read {path}: {reason}", path=error.filename, reason=error.strerror or error)
-        ) from error
+        raise RgzError(tr("cannot read {path}: {reason}", path=error.filename, reason=reason_of(error))) from error
 
     visited: set[str] = set()
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import open_regular
 from rgz.messages import tr
 
@@ -80,7 +80,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             tr("{path} does not exist; check the name", path=path if str(path).strip() else f"'{path}'")
         ) from None
     except OSError as error:
-        reason = error.strerror or error
+        reason = reason_of(error)
         raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=reason)) from error
 
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import private_cache_folder
 from rgz.messages import tr
 
@@ -58,7 +58,7 @@ class Spool:
 
     def _unwritable(self, error: OSError) -> RgzError:
         folder = private_cache_folder() or tempfile.gettempdir()
-        reason = error.strerror or error
+        reason = reason_of(error)
         return RgzError(
             tr("a large text needs room in {folder}, which cannot be written: {reason}", folder=folder, reason=reason)
         )

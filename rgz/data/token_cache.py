@@ -20,7 +20,7 @@ from rgz.data.dataset import Dataset
 from rgz.data.encode import TokenData, encode_dataset
 from rgz.data.records import Document
 from rgz.data.token_file import read_token_file, write_token_file
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import drop_oldest, private_cache_folder, sha256_of
 from rgz.messages import tr
 from rgz.text import BPETokenizer, Tokenizer
@@ -128,7 +128,7 @@ class TokenCache:
         try:
             write_token_file(path, data, key)
         except OSError as error:
-            reason = error.strerror or error
+            reason = reason_of(error)
             self._tell(tr("token cache: cannot write to {folder}: {reason}", folder=path.parent, reason=reason))
             return
         self._kept += data.n_tokens

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgz.data.encode import TokenData
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.messages import tr
 from rgz.safetensors import read_header, save_file
 
@@ -56,7 +56,7 @@ def read_token_file(path: str | os.PathLike[str], key: str) -> TokenData:
     try:
         whole = np.memmap(path, np.uint8, "r").view(np.ndarray)
     except (OSError, ValueError) as error:  # ValueError: emptied since
-        raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=error)) from error
+        raise RgzError(tr("cannot read {path}: {reason}", path=path, reason=reason_of(error))) from error
     if any(info.end > len(whole) or info.dtype not in _KINDS.get(name, ()) for name, info in table.items()):
         raise _damaged(path)
     if not {"ids", "offsets"} <= table.keys():

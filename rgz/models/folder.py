@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rgz.config import ModelConfig
-from rgz.errors import RgzError, explained
+from rgz.errors import RgzError, explained, reason_of
 from rgz.files import read_json, write_text_atomic
 from rgz.memory import STORAGE, Reals
 from rgz.messages import mark, tr
@@ -28,7 +28,7 @@ def write_model(folder: str | os.PathLike[str], config: ModelConfig, parameters:
         write_text_atomic(folder / CONFIG, text + "\n")
         save_file(folder / WEIGHTS, parameters, {"format": "rgz"}, bfloat16=_in_bfloat16(parameters))
     except OSError as error:
-        raise RgzError(tr("cannot write {path}: {reason}", path=folder, reason=error.strerror or error)) from error
+        raise RgzError(tr("cannot write {path}: {reason}", path=folder, reason=reason_of(error))) from error
 
 
 def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
@@ -43,7 +43,7 @@ def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
             )
         ) from None
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(path, reason_of(error)) from None
     if not isinstance(values, dict):
         raise _unreadable(path, tr("not a table"))
     with explained(about=path, remedy=_another_copy()):

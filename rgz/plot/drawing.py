@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import atomic_writer
 from rgz.messages import language, speaking, tr
 from rgz.plot import fonts
@@ -95,7 +95,8 @@ def drawing(
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
         yield figure
-        _save(figure, Path(output), kind)
+        with speaking(spoken):  # what goes wrong is told to the user, whatever language the labels are in
+            _save(figure, Path(output), kind)
 
 
 def _save(figure: Figure, path: Path, kind: str) -> None:
@@ -104,7 +105,7 @@ def _save(figure: Figure, path: Path, kind: str) -> None:
         with atomic_writer(path) as file:
             figure.savefig(file, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
     except OSError as error:
-        raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=error.strerror or error)) from error
+        raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=reason_of(error))) from error
 
 
 def short_number(value: float, position: object = None) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgz import _kernels
-from rgz.errors import RgzError, warn
+from rgz.errors import RgzError, reason_of, warn
 from rgz.files import atomic_writer, drop_oldest, make_cache_folder, parse_json
 from rgz.messages import tr
 from rgz.text.user_words import LONGEST_ENTRY, MOST_FREQUENT, RUN, Entry, malformed, numbered_lines
@@ -79,12 +79,12 @@ def kept_folder() -> Path | None:
     try:
         return make_cache_folder()
     except OSError as error:
-        _tell_unkept(error.filename, error.strerror)
+        _tell_unkept(error.filename, reason_of(error))
         return None
 
 
 @functools.cache
-def _tell_unkept(folder: str, reason: str | None) -> None:
+def _tell_unkept(folder: str, reason: str) -> None:
     warn(
         tr(
             "jieba's dictionary cannot be kept in {folder} ({reason}): each start of rgz builds it anew, which takes "
@@ -101,7 +101,7 @@ def _keep(path: Path, block: Block) -> None:
             file.write(block.data)
         drop_oldest(path.parent, "words-*.trie", _LIMIT, keep=path)
     except OSError as error:
-        _tell_unkept(str(path.parent), error.strerror)
+        _tell_unkept(str(path.parent), reason_of(error))
 
 
 def _kept(path: Path, key: bytes) -> _kernels.TextDictionary | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import read_json
 from rgz.messages import tr
 from rgz.strict import need_path
@@ -36,9 +36,7 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     try:
         data = read_json(path)
     except OSError as error:
-        raise RgzError(
-            tr("cannot read the tokenizer {path}: {reason}", path=path, reason=error.strerror or error)
-        ) from error
+        raise RgzError(tr("cannot read the tokenizer {path}: {reason}", path=path, reason=reason_of(error))) from error
     except ValueError as error:
         raise _no_tokenizer(path, error) from error
     if isinstance(data, dict) and "format" not in data and "model" in data:

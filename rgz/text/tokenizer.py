@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgz import _kernels
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import write_text_atomic
 from rgz.messages import tr
 from rgz.strict import must_be, need_integer, need_path
@@ -192,7 +192,7 @@ class Tokenizer:
         try:
             write_text_atomic(path, json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n")
         except OSError as error:
-            raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=error.strerror or error)) from error
+            raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=reason_of(error))) from error
 
 
 def checked_id(value: Any) -> int:

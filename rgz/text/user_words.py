@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from numbers import Integral
 from typing import NamedTuple
 
-from rgz.errors import RgzError, explained, warn
+from rgz.errors import RgzError, explained, reason_of, warn
 from rgz.files import open_regular
 from rgz.messages import tr
 from rgz.strict import need_path
@@ -88,9 +88,7 @@ def numbered_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
                         tr("{path}, line {line}: a dictionary must be in UTF-8", path=path, line=number)
                     ) from error
     except OSError as error:
-        raise RgzError(
-            tr("cannot read the dictionary {path}: {reason}", path=path, reason=error.strerror or error)
-        ) from error
+        raise RgzError(tr("cannot read the dictionary {path}: {reason}", path=path, reason=reason_of(error))) from error
 
 
 def malformed(path: str | os.PathLike[str], number: int, line: str) -> RgzError:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import fsync_folder, read_json, remove_tree, sha256_of, write_text_atomic
 from rgz.messages import mark, tr
 from rgz.safetensors import load_into, save_file
@@ -87,7 +87,7 @@ def save_checkpoint(
 
 
 def _cannot_save(run: RunDirectory, path: Path, error: OSError) -> RgzError:
-    reason = error.strerror or str(error)
+    reason = reason_of(error)
     if older := run.checkpoints():
         text = tr(
             "cannot write {path}: {reason}; make room, then go on from {left}: {command}",
@@ -137,7 +137,7 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
         state = read_json(path / STATE)
         seal = state.pop("sha256")
     except OSError as error:
-        raise broken(f"{STATE}{mark(': ')}{error.strerror}") from error
+        raise broken(f"{STATE}{mark(': ')}{reason_of(error)}") from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise broken(tr("{file} is not what was written", file=STATE)) from error
     if seal != _digest(state):
@@ -165,7 +165,7 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
         try:
             found = sha256_of(path / name)
         except OSError as error:
-            raise broken(f"{name}{mark(': ')}{error.strerror}") from error
+            raise broken(f"{name}{mark(': ')}{reason_of(error)}") from error
         if found != expected:
             raise broken(tr("{file} is not what was written", file=name))
     return Checkpoint(path, state)

@@ -12,7 +12,7 @@ import sys
 import weakref
 from pathlib import Path
 
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.messages import tr
 
 
@@ -48,7 +48,7 @@ class FolderLock:
             return tr(
                 "{path} cannot be locked ({reason}): see to it that no second process trains in it",
                 path=self._folder,
-                reason=error.strerror or error,
+                reason=reason_of(error),
             )
         return None
 

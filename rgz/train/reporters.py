@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rgz.errors import RgzError
+from rgz.errors import RgzError, reason_of
 from rgz.files import atomic_writer, open_regular
 from rgz.messages import tr
 from rgz.train.callbacks import Callback
@@ -34,7 +34,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=error.strerror or error)) from error
+        raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=reason_of(error))) from error
 
 
 class JsonlReporter(Callback):
@@ -87,7 +87,7 @@ class CsvReporter(Callback):
         except FileNotFoundError:
             return []
         except OSError as error:
-            reason = error.strerror or error
+            reason = reason_of(error)
             raise RgzError(tr("cannot read {path}: {reason}", path=self._path, reason=reason)) from error
         if lines == [b""]:
             return []

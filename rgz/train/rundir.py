@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rgz.config import TrainingArguments
-from rgz.errors import RgzError, explained
+from rgz.errors import RgzError, explained, reason_of
 from rgz.files import atomic_writer, open_regular, parse_json, read_json, remove_tree, write_text_atomic
 from rgz.messages import tr
 from rgz.train.interfaces import PathLike, TokenizerLike
@@ -103,7 +103,7 @@ class RunDirectory:
             raise self._cannot_write(error) from error
 
     def _cannot_write(self, error: OSError) -> RgzError:
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         return RgzError(
             tr(
                 "cannot write to {path}: {reason}; make that possible, or choose another folder with -o (output_dir)",
@@ -188,7 +188,7 @@ class RunDirectory:
             raise RgzError(tr("{path} holds no run: {file} is missing", path=self.path, file=ARGUMENTS)) from error
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise RgzError(
-                tr("{path} cannot be read: {reason}; put back what training wrote", path=path, reason=error)
+                tr("{path} cannot be read: {reason}; put back what training wrote", path=path, reason=reason_of(error))
             ) from error
         with explained(about=path):
             return TrainingArguments.from_dict({**arguments, "output_dir": str(self.path)}), info
@@ -212,7 +212,7 @@ class RunDirectory:
         except FileNotFoundError:
             return []
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = reason_of(error)
             raise RgzError(tr("cannot read {path}: {reason}", path=self.path / METRICS, reason=reason)) from error
         # A killed process may leave half a line at the end.
         return [line for line in lines if line.endswith(b"\n")][:count]
@@ -241,7 +241,7 @@ class RunDirectory:
         try:
             yield
         except OSError as error:
-            path, reason, command = self.path / name, error.strerror or str(error), self.resume_command()
+            path, reason, command = self.path / name, reason_of(error), self.resume_command()
             text = tr(
                 "cannot write {path}: {reason}; make room, then: {command}", path=path, reason=reason, command=command
             )

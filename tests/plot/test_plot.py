@@ -259,6 +259,15 @@ def test_without_a_chinese_font_labels_are_english_and_that_is_said(installed, f
     assert language() == "zh"
 
 
+def test_without_a_chinese_font_errors_are_in_the_users_language_all_the_same(installed, tmp_path, monkeypatch):
+    installed()
+    monkeypatch.setenv("RGZ_LANG", "zh")
+    (tmp_path / "file").write_text("in the way")
+    path = tmp_path / "file" / "a.png"
+    with pytest.raises(RgzError, match=f"^无法写入 {re.escape(str(path))}：已有同名的文件或文件夹$"):
+        draw_runs({"a": history()}, path)
+
+
 def test_a_run_whose_name_no_font_can_write_is_said(installed, figures, tmp_path):
     installed()
     runs = {"三国": history(), "a run": history(), "é": history()}
