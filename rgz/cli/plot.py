@@ -12,6 +12,7 @@ import click
 from rgz.cli.command import Command, Flag, given
 from rgz.cli.console import result, say_all
 from rgz.cli.flags import count_flag, field_flags, training_flags
+from rgz.cli.runs import need_run_folder
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError
 from rgz.messages import mark, tr
@@ -140,8 +141,7 @@ def _plot_runs(ctx: click.Context, runs: Sequence[str], output: str) -> list[str
 
     histories = {}
     for name, path in zip(run_names(runs), runs, strict=True):
-        if not os.path.isdir(path):
-            raise RgzError(tr("{path} is no folder; give the run directory that training wrote", path=path))
+        need_run_folder(path)
         histories[name] = RunDirectory(path).read_history()
         if not histories[name]:
             raise RgzError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 import click
@@ -11,7 +10,7 @@ import click
 from rgz.cli.command import Command, given
 from rgz.cli.console import say
 from rgz.cli.flags import plain_value, training_flags
-from rgz.cli.runs import run_argument
+from rgz.cli.runs import need_run_folder, run_argument
 from rgz.cli.settings import make_trainer, read_texts, say_next
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError
@@ -43,8 +42,7 @@ def resume(ctx: click.Context, run: str, **_: Any) -> None:
     from rgz.text import load_tokenizer
     from rgz.train import RunDirectory, newest_whole
 
-    if not os.path.isdir(run):
-        raise RgzError(tr("{path} is no folder; give the run directory that training wrote", path=run))
+    need_run_folder(run)
     directory = RunDirectory(run)
     directory.refuse_if_unusable(resume=True)
     args, info = directory.read_arguments()

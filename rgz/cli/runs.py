@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 
 def run_argument() -> click.Argument:
     return click.Argument(["run"], metavar="RUN", required=True)
+
+
+def need_run_folder(path: str) -> None:
+    """RgzError where there is no such folder, or something else."""
+    shown = path if path.strip() else f"'{path}'"
+    if not os.path.exists(path):
+        raise RgzError(tr("{path} does not exist; give the run directory that training wrote", path=shown))
+    if not os.path.isdir(path):
+        raise RgzError(tr("{path} is no folder; give the run directory that training wrote", path=shown))
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,7 @@ def load_run(path: str, dtype: str | None = None) -> LoadedRun:
     from rgz.train import RunDirectory, newest_whole
 
     folder = Path(path)
-    if not folder.is_dir():
-        raise RgzError(tr("{path} is no folder; give the run directory that training wrote", path=path))
+    need_run_folder(path)
     run = folder.parent if folder.resolve().name.startswith("checkpoint-") else folder
     directory = RunDirectory(run)
     if folder == run and not (folder / "model.safetensors").exists() and directory.checkpoints():

@@ -131,7 +131,7 @@ class TrainingArguments(Strict):
             self.need(0 <= getattr(self, name) < 1, name, ">= 0, < 1")
         self.need(math.isfinite(self.learning_rate), "learning_rate", "> 0")
         self.need(0 <= self.min_lr_ratio <= 1, "min_lr_ratio", ">= 0, <= 1")
-        self.need(self.max_steps == -1 or self.max_steps >= 1, "max_steps", ">= 1, -1")
+        self.need(self.max_steps == -1 or self.max_steps >= 1, "max_steps", tr("-1 or >= 1"))
         self.need(0 < self.num_train_epochs < math.inf, "num_train_epochs", "> 0")
         self.one_of("dtype", DTYPES)
         self.one_of("optim_dtype", OPTIM_DTYPES)

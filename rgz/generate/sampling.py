@@ -41,7 +41,7 @@ class Sampling(Strict):
 
     def __post_init__(self) -> None:
         self.check_types()
-        cold = f"0, >= {_LEAST_TEMPERATURE:g}"
+        cold = tr("0 or >= {least}", least=f"{_LEAST_TEMPERATURE:g}")
         self.need(self.temperature == 0 or _LEAST_TEMPERATURE <= self.temperature < math.inf, "temperature", cold)
         self.need(self.top_k is None or self.top_k >= 0, "top_k", ">= 0")
         self.need(0 < self.top_p <= 1, "top_p", tr("in (0, 1]"))

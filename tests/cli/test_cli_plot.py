@@ -86,7 +86,7 @@ def test_a_schedule_by_epoch_and_one_from_json_are_drawn(rgz, figures):
         ("plot . --steps 100", 2, "--steps is of schedules (--schedule NAME), not of runs"),
         ("plot . --warmup-steps 5", 2, "--warmup-steps is of schedules"),
         ("plot --schedule cosine --smooth 0.5", 2, "--smooth is of runs, not of schedules"),
-        ("plot nowhere", 1, "nowhere is no folder"),
+        ("plot nowhere", 1, "nowhere does not exist"),
         ("plot .", 1, "metrics.jsonl"),
         ("plot . -o a.jpg", 1, "unknown format 'jpg'"),
         ("plot --schedule cosin", 1, "did you mean 'cosine'"),

@@ -76,15 +76,15 @@ SLIPS = [
     ("train plain.txt --hidden-size 4000000", 1, ["before its first step", "are free", "--hidden-size"]),
     ("train", 2, ["DATA... is missing"]),
     ("sft plain.txt", 2, ["--from is missing"]),
-    ("sft plain.txt --from nowhere", 1, ["nowhere is no folder"]),
+    ("sft plain.txt --from nowhere", 1, ["nowhere does not exist"]),
     ("trian plain.txt", 2, ["did you mean 'train'"]),
     ("train ''", 1, ["an empty name is neither a file nor a folder"]),
-    ("resume nowhere", 1, ["nowhere is no folder"]),
+    ("resume nowhere", 1, ["nowhere does not exist"]),
     ("resume .", 1, ["training_args.json"]),
     ("eval . plain.txt", 1, ["config.json is missing"]),
-    ("generate nowhere", 1, ["nowhere is no folder"]),
+    ("generate nowhere", 1, ["nowhere does not exist"]),
     ("chat plain.txt", 1, ["plain.txt is no folder"]),
-    ("generate . --temperature -1", 1, ["temperature must be 0, >= 0.001"]),
+    ("generate . --temperature -1", 1, ["temperature must be 0 or >= 0.001"]),
     ("generate . --num-beams 0", 2, ["--num-beams: must be an integer >= 1, got '0'"]),
     ("tokenize plain.txt --vocab-size 1e3", 2, ["--vocab-size: must be an integer >= 260, got '1e3'"]),
     ("tokenize plain.txt --user-dict long.dict", 1, ["long.dict, line 1: a word must have 1 to 255 characters"]),
@@ -117,6 +117,25 @@ def test_a_slip_is_one_line_and_an_exit_code(rgz, folder, monkeypatch, args, cod
         assert errors[0].startswith("错误：") and any("一" <= c <= "鿿" for c in errors[0][3:])
         assert not half_width_marks(errors[0])
     assert sorted(os.listdir(folder)) == sorted(BYTES)
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        ("train plain.txt --learning-rate 0", "learning_rate 的取值要求：> 0；实际为 0.0"),
+        ("train plain.txt --output-dir=", "output_dir 的取值要求：文件夹的名字；实际为 ''"),
+        ("train plain.txt --max-steps 0", "max_steps 的取值要求：-1，或不小于 1；实际为 0"),
+        ("train plain.txt --report-to colsole", "report_to：没有 'colsole' 这一项；是不是想写 'console'？"),
+        ("train plain.txt --preset nanoo", "预设：没有 'nanoo' 这一项；是不是想写 'nano'？"),
+        ("generate . --temperature -1", "temperature 的取值要求：0，或不小于 0.001；实际为 -1.0"),
+        ("generate . --top-p 2", "top_p 的取值要求：大于 0 且不超过 1；实际为 2.0"),
+        ("generate nowhere", "nowhere 不存在；请给出训练时写出的运行目录"),
+        ("generate plain.txt", "plain.txt 不是目录；请给出训练时写出的运行目录"),
+    ],
+)
+def test_a_chinese_sentence_fits_whatever_is_put_into_it(rgz, folder, monkeypatch, args, line):
+    monkeypatch.setenv("RGZ_LANG", "zh")
+    assert rgz(*shlex.split(args)).stderr.splitlines() == [f"错误：{line}"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -238,7 +238,7 @@ def test_chat_remembers_and_goes_on_past_its_context():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature": -1}, "temperature must be 0, >= 0.001, got -1"),
+        ({"temperature": -1}, "temperature must be 0 or >= 0.001, got -1"),
         ({"top_p": 0}, "top_p must be in"),
         ({"top_k": -1}, "top_k"),
         ({"min_p": 2}, "min_p"),
