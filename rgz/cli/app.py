@@ -20,7 +20,7 @@ from rgz.cli.command import Command, Flag, metavar, near, no_such_option
 from rgz.cli.console import say
 from rgz.cli.layout import columns, described
 from rgz.cli.memory import out_of_memory
-from rgz.errors import RgzError, RgzWarning
+from rgz.errors import RgzError, RgzWarning, reason_of
 from rgz.messages import mark, tr
 
 MODULES = {
@@ -44,7 +44,7 @@ def summaries() -> dict[str, str]:
     """What each command does, in the user's language."""
     return {
         "info": tr("this machine: CPU, instruction sets, OpenMP, BLAS, threads, memory"),
-        "demo": tr("train on the bundled corpus, then answer a few questions; a few minutes"),
+        "demo": tr("train on the bundled corpus, then answer a few questions; half a minute to some minutes"),
         "train": tr("train a model from scratch on your text"),
         "sft": tr("teach a trained model to answer: fine-tuning on dialogues"),
         "resume": tr("go on with a run exactly where it stopped"),
@@ -134,7 +134,7 @@ class App(click.Group):
                 code = 1
             else:
                 where = f"{error.filename}{mark(': ')}" if error.filename else ""
-                code = _fail(f"{where}{error.strerror or error}")
+                code = _fail(f"{where}{reason_of(error)}")
         _let_go_of_unread()
         sys.exit(code if isinstance(code, int) else 0)
 
