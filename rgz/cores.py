@@ -189,7 +189,7 @@ def _quota_of(group: Path) -> float | None:
             quota, period = " ".join((group / name).read_text() for name in names).split()
             if int(quota) > 0 and int(period) > 0:
                 return int(quota) / int(period)
-        except (OSError, ValueError):
+        except (OSError, ValueError, OverflowError):
             continue  # the other version, or "max": no limit
     return None
 

@@ -85,11 +85,11 @@ def fsync_folder(path: str | os.PathLike[str]) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a folder with all that is in it. Of a link only itself: what it leads to is somebody else's."""
-    if path.is_symlink():
-        path.unlink()
-    else:
+    """Delete a folder with all that is in it, or a file. Of a link only itself: what it leads to is somebody else's."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

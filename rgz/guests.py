@@ -52,7 +52,7 @@ def _pause_of(path: str) -> Callable[[int], int] | None:
         ours, theirs = ctypes.CDLL(_kernels.__file__), ctypes.CDLL(path)
         pause: Callable[[int], int] = theirs.omp_pause_resource_all
         same = _address(ours.omp_get_max_threads) == _address(theirs.omp_get_max_threads)
-    except (OSError, AttributeError):  # gone since, older, or we were built without OpenMP
+    except (OSError, UnicodeError, AttributeError):  # gone since, older, or we were built without OpenMP
         return None
     return None if same else pause
 

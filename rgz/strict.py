@@ -52,8 +52,9 @@ def need_path(name: str, value: str | os.PathLike[str]) -> Path:
 
 def is_path(value: object) -> bool:
     """Whether a system call would take it: no zero bytes, and nothing that the file system cannot spell."""
+    spelled = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     try:
-        return isinstance(value, str | os.PathLike) and b"\0" not in os.fsencode(value)
+        return isinstance(spelled, str) and b"\0" not in os.fsencode(spelled)
     except UnicodeEncodeError:  # lone surrogates
         return False
 

@@ -1,6 +1,7 @@
 """Beside another OpenMP runtime: its threads are let go before ours compute, and it goes on as before."""
 
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,17 @@ def copy_of_ours(tmp_path):
 def test_the_threads_of_another_runtime_are_let_go_and_come_again(copy_of_ours):
     done = subprocess.run([sys.executable, "-c", GUEST, copy_of_ours], capture_output=True, text=True, timeout=60)
     assert done.stdout == "done\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="runtimes are found on Linux only")
+def test_what_only_has_a_runtimes_name_is_no_guest(tmp_path):
+    """Also where the system's error quotes a name that is no UTF-8."""
+    path = os.fsencode(tmp_path) + b"/\xc4\xe3-libgomp-1.so"
+    with open(path, "wb") as file:
+        file.write(b"no library")
+    assert guests._pause_of(os.fsdecode(path)) is None
+    os.unlink(path)
+    assert guests._pause_of(os.fsdecode(path)) is None
 
 
 def test_our_own_runtime_is_no_guest():

@@ -17,7 +17,7 @@ import click
 
 import rgz
 from rgz.cli.command import Command, Flag, metavar, near, no_such_option
-from rgz.cli.console import say
+from rgz.cli.console import say, say_all
 from rgz.cli.layout import columns, described
 from rgz.cli.memory import out_of_memory
 from rgz.errors import RgzError, RgzWarning, reason_of
@@ -130,7 +130,7 @@ class App(click.Group):
         except RgzError as error:
             code = _fail(str(error))
         except OSError as error:
-            if error.errno == errno.EPIPE:
+            if error.errno in (errno.EPIPE, errno.EIO):  # whoever read this has left, or the terminal is closed
                 code = 1
             else:
                 where = f"{error.filename}{mark(': ')}" if error.filename else ""
@@ -158,9 +158,14 @@ def _warnings_as_notices() -> Iterator[None]:
 
 
 def _fail(message: str) -> int:
-    with contextlib.suppress(BrokenPipeError):  # whoever would read it has left
-        say(f"{tr('error: ')}{message}")
+    _tell(f"{tr('error: ')}{message}")
     return 1
+
+
+def _tell(*lines: str) -> None:
+    """Say the last words of a program, if anybody can hear them: its exit code says it too."""
+    with contextlib.suppress(OSError):
+        say_all(lines)
 
 
 def _let_go_of_unread() -> None:
@@ -175,8 +180,7 @@ def _let_go_of_unread() -> None:
 def _refuse_usage(error: click.UsageError) -> int:
     ctx = error.ctx
     command = ctx.command_path if ctx else "rgz"
-    say(f"{tr('error: ')}{describe_usage(error)}")
-    say(tr("help: {command} --help", command=command))
+    _tell(f"{tr('error: ')}{describe_usage(error)}", tr("help: {command} --help", command=command))
     return 2
 
 

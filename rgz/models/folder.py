@@ -14,6 +14,7 @@ from rgz.files import read_json, write_text_atomic
 from rgz.memory import STORAGE, Reals
 from rgz.messages import mark, tr
 from rgz.safetensors import load_into, read_header, save_file
+from rgz.strict import need_path
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _ROOM = 100_000  # parameters of a small model: nothing to be afraid of
@@ -21,7 +22,7 @@ _ROOM = 100_000  # parameters of a small model: nothing to be afraid of
 
 def write_model(folder: str | os.PathLike[str], config: ModelConfig, parameters: Mapping[str, Reals]) -> None:
     """Write both files, each whole or not at all; RgzError where the folder cannot be written."""
-    folder = Path(folder)
+    folder = need_path("folder", folder)
     text = json.dumps({"model_type": "rgz", **config.to_dict()}, indent=2, ensure_ascii=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)

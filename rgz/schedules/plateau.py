@@ -91,5 +91,8 @@ class ReduceLROnPlateau(Schedule):
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         fresh = dataclasses.asdict(Progress())
-        for name, value in check_like(fresh, {**fresh, **values}).items():
+        checked = check_like(fresh, {**fresh, **values})
+        if checked["factor"] is None:  # a number from the beginning
+            raise ValueError("factor")
+        for name, value in checked.items():
             setattr(self.progress, name, value)

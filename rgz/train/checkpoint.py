@@ -106,7 +106,7 @@ def _cannot_save(run: RunDirectory, path: Path, error: OSError) -> RgzError:
 
 
 def _put_in_place(aside: Path, final: Path) -> None:
-    if final.exists():  # damaged, or of a future that was given up by resuming from an older checkpoint
+    if os.path.lexists(final):  # damaged, or of a future that was given up by resuming from an older checkpoint
         old = final.with_name(f".{final.name}.{os.getpid()}.old")
         os.rename(final, old)
         os.rename(aside, final)

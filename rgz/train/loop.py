@@ -29,7 +29,7 @@ class TrainingLoop:
         """Raise what ended the run, if it did not end by itself, after everything that can be saved is saved."""
         trainer = self._trainer
         asked = tr("stopping after this step; press Ctrl-C again to stop without a checkpoint")
-        with catch_interrupt(lambda: trainer.say(asked)) as trainer.interrupt:
+        with catch_interrupt(lambda: trainer.announce(asked)) as trainer.interrupt:
             trainer.updater = Updater(trainer.step, trainer.plan, self._args, trainer.interrupt)
             try:
                 self._update()

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import json
 import math
+import os
+import select
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
@@ -107,7 +109,8 @@ _NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe whose reader has ended; a ter
 class ConsoleReporter(Callback):
     """Reports as plain lines; on a terminal with a live progress bar under them.
 
-    unheard : nobody reads them any more.
+    unheard : nobody reads them any more. Whatever else keeps a line from being written (a full disk under a log) costs
+        that line only.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -116,27 +119,43 @@ class ConsoleReporter(Callback):
         self._bar: Any = None
         self._task: Any = None
 
+    @property
+    def _out(self) -> TextIO | None:
+        """None where the program has no stderr, as under pythonw."""
+        return self._stream or sys.stderr
+
     def say(self, text: str) -> None:
         with self._to_somebody():
             if self._bar is not None:
                 # As it is: markup would eat "[  1/500]", wrapping would break the line in two.
                 self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
-            else:
-                print(text, file=self._stream or sys.stderr, flush=True)
+            elif self._out is not None:
+                print(text, file=self._out, flush=True)
+
+    def announce(self, text: str) -> None:
+        """Say it from a signal's handler: past Python's streams, since the signal may have come while one is written
+        to, and only where there is room; else what the run says at its end must do.
+        """
+        try:
+            descriptor = self._out.fileno() if self._out is not None else -1
+        except OSError:  # a stream in memory
+            self.say(text)
+            return
+        with self._to_somebody():
+            if descriptor >= 0 and os.name == "posix" and select.select([], [descriptor], [], 0)[1]:
+                os.write(descriptor, f"{text}\n".encode(errors="replace"))
 
     @contextlib.contextmanager
     def _to_somebody(self) -> Iterator[None]:
-        """Write: what nobody reads must not end what is worth saving."""
+        """Write: what is not heard must not end what is worth saving."""
         try:
             yield
         except OSError as error:
-            if error.errno not in _NOBODY_READS:
-                raise
-            self.unheard = True
+            self.unheard = self.unheard or error.errno in _NOBODY_READS
 
     def on_train_begin(self, trainer: Trainer, state: TrainerState) -> None:
-        stream = self._stream or sys.stderr
-        if not stream.isatty():
+        stream = self._out
+        if stream is None or not stream.isatty():
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

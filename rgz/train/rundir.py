@@ -15,6 +15,7 @@ from rgz.config import TrainingArguments
 from rgz.errors import RgzError, explained, reason_of
 from rgz.files import atomic_writer, open_regular, parse_json, read_json, remove_tree, write_text_atomic
 from rgz.messages import tr
+from rgz.strict import is_count
 from rgz.train.interfaces import PathLike, TokenizerLike
 from rgz.train.lock import FolderLock
 
@@ -182,7 +183,12 @@ class RunDirectory:
         try:
             info = read_json(path)
             arguments = info.pop("arguments")
-            if not isinstance(arguments, dict) or not all(map(_is_list_of_texts, (info.get(n, []) for n in _DATA))):
+            if not (
+                isinstance(arguments, dict)
+                and all(map(_is_list_of_texts, (info.get(name, []) for name in _DATA)))
+                and isinstance(info.get("source", ""), str)
+                and (info.get("turns") is None or is_count(info["turns"]))
+            ):
                 raise ValueError(tr("it is not what training wrote"))
         except FileNotFoundError as error:
             raise RgzError(tr("{path} holds no run: {file} is missing", path=self.path, file=ARGUMENTS)) from error
@@ -232,7 +238,7 @@ class RunDirectory:
     def sync_history(self) -> None:
         """Have the disk hold all of metrics.jsonl and metrics.csv, if there are such."""
         for name in (METRICS, METRICS_CSV):
-            if (self.path / name).exists():
+            if (self.path / name).is_file():
                 with self._writing(name), open(self.path / name, "rb+") as file:
                     os.fsync(file.fileno())
 
@@ -273,8 +279,13 @@ def _is_list_of_texts(value: object) -> bool:
 
 
 def _is_report(value: object) -> bool:
-    numbers = isinstance(value, dict) and all(v is None or isinstance(v, int | float) for v in value.values())
-    return numbers and "step" in value  # type: ignore[operator]
+    if not isinstance(value, dict) or not all(v is None or _is_number(v) for v in value.values()):
+        return False
+    return type(value.get("step")) is int and _is_number(value.get("epoch"))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _pretty(values: Mapping[str, Any]) -> str:

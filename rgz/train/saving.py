@@ -117,6 +117,8 @@ class Saver:
         """A sentence where the disk has less than the model and one checkpoint take: better now than hours later."""
         run, step = self._trainer.run, self._trainer.step
         assert run is not None
+        if self._trainer.state.step >= self._trainer.state.max_steps:
+            return None
         model = sum(tensor.nbytes for tensor in self._trainer.model.parameters().values())
         state = sum(tensor.nbytes for tensor in step.state_tensors().values())
         needed = model + (model + state if self.enabled else 0)

@@ -97,6 +97,10 @@ class Trainer:
         """One sentence to the user, above the progress bar; whatever args.report_to names, it is not lost."""
         self._console.say(text)
 
+    def announce(self, text: str) -> None:
+        """The same from a signal's handler."""
+        self._console.announce(text)
+
     @property
     def unheard(self) -> bool:
         """Nobody reads what this run says any more."""

@@ -69,8 +69,10 @@ def test_a_reader_that_leaves_is_no_error(command, trained):
     assert process.wait(timeout=30) == 1 and not err
 
 
-def test_exit_codes_are_those_of_a_shell(command, tmp_path):
+@pytest.mark.parametrize("heard", [True, False])
+def test_exit_codes_are_those_of_a_shell(command, tmp_path, heard):
     for arguments, code in ((["--version"], 0), (["eval", tmp_path, tmp_path / "none"], 1), (["eval"], 2)):
         process = command(*arguments)
-        process.communicate(timeout=30)
-        assert process.returncode == code
+        if not heard:
+            process.stderr.close()
+        assert process.wait(timeout=30) == code

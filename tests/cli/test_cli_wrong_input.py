@@ -165,6 +165,21 @@ def test_a_run_is_not_overwritten_unless_told(rgz, trained, texts):
         ("tokenizer.json", b"no", ["tokenizer.json", "one that rgz wrote"]),
         ("training_args.json", b"{}", ["training_args.json", "put back what training wrote"]),
         ("training_args.json", b'{"arguments": {"sed": 1}}', ["training_args.json", "did you mean 'seed'"]),
+        (
+            "training_args.json",
+            b'{"arguments": {}, "source": 5}',
+            ["training_args.json", "put back what training wrote"],
+        ),
+        (
+            "training_args.json",
+            b'{"arguments": {}, "turns": "x"}',
+            ["training_args.json", "put back what training wrote"],
+        ),
+        (
+            "training_args.json",
+            b'{"arguments": {}, "turns": 0}',
+            ["training_args.json", "put back what training wrote"],
+        ),
     ],
 )
 def test_a_damaged_file_of_a_run_is_named_with_what_to_do(rgz, trained, texts, tmp_path, name, content, words):
@@ -176,6 +191,19 @@ def test_a_damaged_file_of_a_run_is_named_with_what_to_do(rgz, trained, texts, t
         assert result.exit_code == 1 and not result.stdout
         (line,) = result.stderr.splitlines()
         assert line.startswith("error: ") and all(word in line for word in words), line
+
+
+@pytest.mark.parametrize(
+    "report",
+    ['{"step": 5}', '{"step": null, "epoch": 1}', '{"step": 5, "epoch": null}', f'{{"step": 5, "epoch": 1{"0" * 99}}}'],
+)
+def test_a_report_that_training_does_not_write_is_named(rgz, trained, tmp_path, report):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "metrics.jsonl").write_text(report + "\n")
+    for command in ("info", "plot"):
+        result = rgz(command, run)
+        assert result.exit_code == 1 and "metrics.jsonl:1: no report of a run" in result.stderr, result.exception
 
 
 @pytest.mark.parametrize("path", ["a\0b", "\ud800"])

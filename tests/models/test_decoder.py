@@ -210,6 +210,9 @@ def test_a_model_saved_and_loaded_is_the_same(tmp_path):
     assert loaded.config == model.config and loaded.weights.tobytes() == model.weights.tobytes()
     with pytest.raises(RgzError, match="holds no model"):
         Decoder.from_pretrained(tmp_path / "nowhere")
+    for folder in ("a\0b", "\ud800", 5):
+        with pytest.raises(RgzError, match="folder must be a path"):
+            model.save_pretrained(folder)
 
 
 def test_what_labels_mean_is_settled_by_the_first_batch():

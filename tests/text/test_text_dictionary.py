@@ -62,7 +62,8 @@ def test_words_are_cut_where_no_cache_can_be_kept(tmp_path):
     code += "; from rgz.text import Segmenter; Segmenter([('学习', 5)]).segment('学习')"
     done = run_python(code, XDG_CACHE_HOME=str(tmp_path / "file"), PYTHONIOENCODING="utf-8")
     assert (done.returncode, done.stdout.split()) == (0, ["人工智能|学习"] * 2)
-    [told] = done.stderr.splitlines()
+    told, *shown = done.stderr.splitlines()
+    assert all(line.strip() in code for line in shown)  # Python 3.13 shows the line that it is told of
     folder = tmp_path / "file" / "rgz"
     assert told.startswith(f"<string>:1: RgzWarning: jieba's dictionary cannot be kept in {folder} (")
     assert told.endswith("; put that right, or name another folder in XDG_CACHE_HOME")

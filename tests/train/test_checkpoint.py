@@ -156,6 +156,16 @@ def test_a_link_in_a_checkpoints_place_gives_way_and_what_it_leads_to_stays(make
     assert not [path.name for path in trainer.run.path.iterdir() if path.name.endswith(".old") or path.is_symlink()]
 
 
+@pytest.mark.parametrize("made", [lambda path: path.symlink_to("nowhere"), lambda path: path.touch()])
+def test_what_is_no_folder_gives_a_checkpoint_its_place(make_trainer, made):
+    trainer = make_trainer(save_steps=5)
+    trainer.run.path.mkdir()
+    made(trainer.run.path / "checkpoint-16")
+    trainer.train()
+    assert read_checkpoint(trainer.run.path / "checkpoint-16").step == 16
+    assert not [path for path in trainer.run.path.iterdir() if path.name.endswith(".old") or path.is_symlink()]
+
+
 def test_links_in_the_place_of_what_is_deleted_go_and_what_they_lead_to_stays(make_trainer, tmp_path):
     """Of checkpoints dropped for their age, of what a killed process left, and of all that --overwrite clears."""
     (tmp_path / "elsewhere").mkdir()

@@ -98,6 +98,10 @@ def test_a_disk_with_too_little_room_is_told_at_the_start(make_trainer, monkeypa
         trainer = make_trainer(save_strategy=strategy, overwrite=True)
         assert trainer.train()
         assert trainer.output().count("the model and a checkpoint take") == told
+    if strategy == "steps":
+        finished = make_trainer()
+        finished.train(resume_from_checkpoint=True)
+        assert "are done already" in finished.output() and "a checkpoint take" not in finished.output()
 
 
 def test_a_folder_that_becomes_read_only_in_the_middle_keeps_what_it_has(make_trainer, monkeypatch):

@@ -1,9 +1,12 @@
 """What interrupts a run: Ctrl-C once and twice, a full disk, a kill; nothing half-written stays."""
 
+import errno
+import io
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from train.fakes import FakeModel, FakeStep, InterruptAt
 from rgz.errors import RgzError
 from rgz.train import Callback, RunDirectory, newest_whole
 from rgz.train.interrupt import catch_interrupt
+
+fcntl = pytest.importorskip("fcntl") if os.name == "posix" else None
 
 CHILD = """
 import sys, time
@@ -31,9 +36,11 @@ Trainer(FakeModel(), FakeTokenizer(), token_data(), None, args, step_factory=Slo
 
 
 def training(run):
+    """With the streams that a shell gives it: PYTHONUNBUFFERED would hide what a signal may come in the middle of."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(Path(__file__).parents[1]), str(run)],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "RGZ_LANG": "en"},
+        stderr=subprocess.PIPE, text=True, env=environment | {"RGZ_LANG": "en"},
     )  # fmt: skip
 
 
@@ -67,6 +74,41 @@ def test_a_run_that_nobody_reads_any_more_writes_a_checkpoint_and_ends(tmp_path,
     assert child.wait(timeout=60) == -signal.SIGINT  # as Python ends with an unhandled KeyboardInterrupt
     checkpoint, notices = newest_whole(RunDirectory(run))
     assert 0 < checkpoint.step < 1000 and not notices
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe is Linux's")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_a_signal_that_comes_while_nobody_takes_what_is_written_interrupts_all_the_same(tmp_path, name):
+    """The run is in the middle of a write to its stderr, which is not reentrant."""
+    run = tmp_path / "run"
+    child = training(run)
+    fcntl.fcntl(child.stderr, fcntl.F_SETPIPE_SZ, 4096)
+    written = [-2, -1]
+    while written[0] != written[1]:  # until the pipe is full
+        time.sleep(0.5)
+        written = [written[1], (run / "metrics.jsonl").stat().st_size if (run / "metrics.jsonl").exists() else 0]
+    child.send_signal(getattr(signal, name))
+    time.sleep(0.2)
+    output = child.communicate(timeout=60)[1]
+    assert child.returncode == -signal.SIGINT and "go on with" in output and "reentrant" not in output
+    assert newest_whole(RunDirectory(run))[0].step > 0
+
+
+class Failing(io.StringIO):
+    """A log on a disk that is full."""
+
+    def write(self, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("stderr", [Failing(), None])  # None: under pythonw
+def test_a_run_that_cannot_say_anything_trains(make_trainer, monkeypatch, stderr):
+    expected = make_trainer(output_dir=None).train()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    trainer = make_trainer()
+    trainer._console._stream = None
+    history = trainer.train()
+    assert [report["loss"] for report in history] == [report["loss"] for report in expected]
 
 
 def test_a_run_that_ignores_hangups_goes_on_ignoring_them():

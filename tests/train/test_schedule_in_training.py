@@ -6,7 +6,7 @@ from train.test_resume import check_same
 
 from rgz.config import TrainingArguments
 from rgz.errors import RgzError
-from rgz.schedules import Cosine, PerEpoch, Polynomial, ReduceLROnPlateau
+from rgz.schedules import Cosine, PerEpoch, Polynomial, ReduceLROnPlateau, get_schedule
 from rgz.train import make_schedule
 
 PLATEAU = {
@@ -89,3 +89,11 @@ def test_an_argument_that_the_schedule_has_no_use_for_is_said(make_trainer):
     trainer.train()
     assert "warmup_steps has no effect: the schedule one_cycle has none" in trainer.output()
     assert "min_lr_ratio" not in trainer.output()
+
+
+def test_a_plateau_without_a_factor_is_no_state():
+    schedule = get_schedule("reduce_lr_on_plateau", total_steps=10)
+    with pytest.raises(ValueError, match="factor"):
+        schedule.load_state_dict({"factor": None})
+    schedule.load_state_dict({"best": None, "factor": 0.5})
+    assert schedule(0) == 0.5
