@@ -10,6 +10,8 @@ from rgz import _kernels
 
 # Programs started by tests must find the installed package, not the source folder that they are started in.
 os.environ["PYTHONSAFEPATH"] = "1"
+# What is said is compared in English, wherever the tests are run; those of Chinese say so.
+os.environ["RGZ_LANG"] = "en"
 
 USABLE_ISAS = [name for name, _, usable in _kernels.isas() if usable]
 
