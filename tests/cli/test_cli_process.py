@@ -11,13 +11,20 @@ from cli.tiny import TINY
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
 
-@posix
-def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(command, rgz, texts, tmp_path):
+@pytest.fixture
+def training(command, texts, tmp_path):
+    """A run that has reported once and would go on for long, and its directory."""
     run = tmp_path / "run"
     process = command("train", texts, "-o", run, *TINY, "--max-steps", 1_000_000, "--logging-steps", 1)
     for line in process.stderr:
         if line.startswith("["):
             break
+    return process, run
+
+
+@posix
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(training, rgz):
+    process, run = training
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
@@ -29,12 +36,8 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(command, rgz, texts, t
 
 @posix
 @pytest.mark.parametrize("pressed", [False, True])
-def test_training_that_nobody_reads_any_more_can_be_gone_on_with(command, texts, tmp_path, pressed):
-    run = tmp_path / "run"
-    process = command("train", texts, "-o", run, *TINY, "--max-steps", 1_000_000, "--logging-steps", 1)
-    for line in process.stderr:
-        if line.startswith("["):
-            break
+def test_training_that_nobody_reads_any_more_can_be_gone_on_with(training, pressed):
+    process, run = training
     process.stderr.close()
     if pressed:
         process.send_signal(signal.SIGINT)
