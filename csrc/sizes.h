@@ -24,6 +24,13 @@
 #ifndef RGZ_GEMM_STRIPS_ACROSS
 #define RGZ_GEMM_STRIPS_ACROSS 16
 #endif
+/* Where the rows of a are read as they lie: the most units of k in a block, and these times its panels. */
+#ifndef RGZ_GEMM_DEEP
+#define RGZ_GEMM_DEEP 768
+#endif
+#ifndef RGZ_GEMM_AREA
+#define RGZ_GEMM_AREA 3072
+#endif
 #ifndef RGZ_GEMM_KEPT
 #define RGZ_GEMM_KEPT 3
 #endif

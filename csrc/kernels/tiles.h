@@ -34,19 +34,21 @@ RGZ_INLINE tiling tile_by_shape(rgz_int m, rgz_int n) {
 }
 
 /* For our own, which copies b, or reads it, anew for every row of tiles and a for every column of them: of the ways to
- * cut that leave enough tiles, the one that is done first. A number copied takes about as long as a vector multiplied. */
+ * cut that leave enough tiles, the one that is done first. A number copied takes about as long as a vector multiplied, one that is read in place half
+ * of that. */
 RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads, int each) {
     const rgz_int strips = rgz_max(rgz_blocks(g->m, MM_ROWS), 1), panels = rgz_max(rgz_blocks(g->n, GEMM_PANEL), 1);
     const rgz_int wanted = rgz_min(each * n_threads, strips * panels),
                   widest = rgz_max(rgz_blocks(g->n, GEMM_WIDTH), 1);
     const rgz_int most = rgz_min(rgz_max(widest + n_threads, wanted), panels);
+    const double a_read = reads_rows(g) ? 0.5 * g->m : g->m;
     const double b_read = reads_in_place(g, g->n) ? 0.5 * g->n : g->n, work = (double)g->m * g->n / VLEN;
     double least = INFINITY;
     rgz_int across = panels, down = strips;
     for (rgz_int columns = widest; columns <= most; columns++) {
         const rgz_int rows = rgz_min(rgz_blocks(wanted, columns), strips), tiles = rows * columns;
         const rgz_int turns = rgz_blocks(tiles, n_threads);
-        const double time = (work + columns * (double)g->m + rows * b_read) * turns / tiles;
+        const double time = (work + columns * a_read + rows * b_read) * turns / tiles;
         if (tiles >= wanted && time < least) least = time, across = columns, down = rows;
     }
     return tiles_of(g->m, g->n, MM_ROWS, GEMM_PANEL, down, across);

@@ -10,31 +10,56 @@
 
 #define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a panel */
 
+/* Rows of a, by strips of MM_ROWS: copied together, or where tiles read them (GEMM_READS_ROWS) as they lie. */
+typedef struct {
+    const void *at;
+    rgz_int row, next, strip; /* bytes from a row, a unit, a strip to the next */
+} gemm_rows;
+
+/* What is asked for while a tile is multiplied: lines of rows `stride` bytes apart, of each its first `bytes`. */
+typedef struct {
+    const char *row; /* NULL: nothing */
+    rgz_int stride, bytes, asked;
+} gemm_wanted;
+
+RGZ_INLINE void ask_for_line(gemm_wanted *w) {
+    RGZ_PREFETCH_READ((uintptr_t)w->row + w->asked); /* past the end too: that is harmless */
+    w->asked += 64;
+    if (w->asked >= w->bytes) {
+        w->row = (const char *)((uintptr_t)w->row + w->stride);
+        w->asked = 0;
+    }
+}
+
+/* tile_sums: acc (MM_ROWS, GEMM_PANEL), 0 before, = strip panel; ldp: units from one row of the panel to the next. */
 #if RGZ_STORAGE == RGZ_BF16 && defined(VF_BFMMLA)
 #include "tile_bfmmla.h"
 #elif RGZ_STORAGE == RGZ_F16 && defined(VF_FMLAL)
 #include "tile_fmlal.h"
+#elif UNIT == 2
+#include "tile_pairs.h"
 #else
 
-enum { GEMM_UNIT = UNIT, GEMM_UNIT_BYTES = sizeof(float) };
+enum { GEMM_UNIT = UNIT, GEMM_UNIT_BYTES = sizeof(float), GEMM_READS_ROWS = 0 };
 
 RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *x, rgz_int ld, int across,
                              rgz_int depth, rgz_int n) {
     pack(packed, wide, x, ld, across, depth, n);
 }
 
-/* acc (MM_ROWS, GEMM_PANEL), 0 before, = strip panel; ldp: units from one row of the panel to the next. */
-RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], const float *strip, const float *panel, rgz_int ldp,
-                          rgz_int units) {
+RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
+                          gemm_wanted *wanted) {
+    (void)wanted;
+    const float *strip = a.at;
     for (rgz_int p = 0; p < units; p++) {
         vf b[MM_VECTORS];
 #pragma GCC unroll 4
         for (int v = 0; v < MM_VECTORS; v++) b[v] = vf_load(panel + p * ldp + v * VLEN);
 #pragma GCC unroll 16
         for (int i = 0; i < MM_ROWS; i++) {
-            const vf a = vf_set1(strip[p * MM_ROWS + i]);
+            const vf x = vf_set1(strip[p * MM_ROWS + i]);
 #pragma GCC unroll 4
-            for (int v = 0; v < MM_VECTORS; v++) acc[i][v] = unit_multiply_add(a, b[v], acc[i][v]);
+            for (int v = 0; v < MM_VECTORS; v++) acc[i][v] = unit_multiply_add(x, b[v], acc[i][v]);
         }
     }
 }

@@ -4,7 +4,7 @@
  * b is copied, some hundred rows of k by some hundred columns at a time (gemm_blocks), into panels as wide as a
  * register tile, which then stay in the second cache while all rows of a pass by, unless b lies that closely together
  * anyway; the rows of a are copied into strips as high as a register tile, for rows a power of two apart would throw
- * each other out of the first cache. Each element of c is the sum, in the order of k, of one chain of fused
+ * each other out of the first cache, or read where they are (reads_rows). Each element of c is the sum, in the order of k, of one chain of fused
  * multiply-adds for every block of k, whose depth follows from k: its bits depend neither on the other sizes of the
  * blocks nor on how c is cut into tiles. Until the last of k, sums are float32: in c, or where c is in half precision
  * in a block of their own.
@@ -25,7 +25,9 @@ enum {
     GEMM_HEIGHT = RGZ_GEMM_STRIPS * MM_ROWS,
     GEMM_SUMS = RGZ_GEMM_KEPT * GEMM_HEIGHT,
     GEMM_WIDEST = RGZ_GEMM_PANELS_ACROSS * GEMM_PANEL,
-    GEMM_HIGHEST = RGZ_GEMM_STRIPS_ACROSS * MM_ROWS
+    GEMM_HIGHEST = RGZ_GEMM_STRIPS_ACROSS * MM_ROWS,
+    GEMM_LOWEST = GEMM_HEIGHT / 2,
+    GEMM_MOST_PANELS = 32
 };
 
 /* Whether a block of b may be read where it is: copying rows of up to 3 KiB costs more than it saves, measured for 120
@@ -34,6 +36,11 @@ enum {
 RGZ_INLINE int reads_in_place(const rgz_product *g, rgz_int width) {
     return RGZ_STORAGE == RGZ_F32 && !g->b_trans && g->ldb <= 768 && g->k * g->ldb <= 1 << 22 &&
            width % GEMM_PANEL == 0;
+}
+
+/* Whether the rows of a are read where they are: those 4 KiB apart throw each other out of a first cache of eight ways. */
+RGZ_INLINE int reads_rows(const rgz_product *g) {
+    return GEMM_READS_ROWS && !g->a_trans && g->lda * (rgz_int)sizeof *g->a % 4096 != 0;
 }
 
 /* What becomes of a tile's sums: bias (columns; NULL: none), residual (NULL: none) and, with add, what is in sums are
@@ -66,8 +73,9 @@ RGZ_INLINE void store_sums(tile_target t, rgz_int row, rgz_int col, vf v, rgz_in
         vf_store_n(t.sums + row * t.lds + col, v, live);
 }
 
-/* A tile (MM_ROWS, GEMM_PANEL) = strip panel; ldp: units from one row of the panel to the next. */
-RGZ_INLINE void register_tile(tile_target t, const float *strip, const float *panel, rgz_int ldp, rgz_int units) {
+/* A tile (MM_ROWS, GEMM_PANEL) = strip panel. */
+RGZ_INLINE void register_tile(tile_target t, gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
+                              gemm_wanted *wanted) {
     vf acc[MM_ROWS][MM_VECTORS];
 #pragma GCC unroll 16
     for (int i = 0; i < MM_ROWS; i++)
@@ -79,7 +87,7 @@ RGZ_INLINE void register_tile(tile_target t, const float *strip, const float *pa
                 RGZ_PREFETCH_WRITE(t.sums + i * t.lds + v * VLEN);
             acc[i][v] = vf_zero();
         }
-    tile_sums(acc, strip, panel, ldp, units);
+    tile_sums(acc, a, panel, ldp, units, wanted);
 #pragma GCC unroll 16
     for (int i = 0; i < MM_ROWS; i++)
 #pragma GCC unroll 4
@@ -87,10 +95,10 @@ RGZ_INLINE void register_tile(tile_target t, const float *strip, const float *pa
 }
 
 /* The same at an edge of c, of which rows x cols are there. */
-static void edge_tile(tile_target t, const float *strip, const float *panel, rgz_int ldp, rgz_int units, rgz_int rows,
-                      rgz_int cols) {
+static void edge_tile(tile_target t, gemm_rows a, const float *panel, rgz_int ldp, rgz_int units, gemm_wanted *wanted,
+                      rgz_int rows, rgz_int cols) {
     _Alignas(64) float sums[MM_ROWS * GEMM_PANEL];
-    register_tile((tile_target){sums, GEMM_PANEL, 0, NULL, NULL, NULL, 0}, strip, panel, ldp, units);
+    register_tile((tile_target){sums, GEMM_PANEL, 0, NULL, NULL, NULL, 0}, a, panel, ldp, units, wanted);
     for (rgz_int i = 0; i < rows; i++)
         RGZ_FOR_VECTORS (j, live, cols) {
             store_sums(t, i, j, vf_load_n(sums + i * GEMM_PANEL + j, live), live);
@@ -98,32 +106,39 @@ static void edge_tile(tile_target t, const float *strip, const float *panel, rgz
 }
 
 /* For each of the usual targets, code without the others. */
-RGZ_INLINE void whole_tile(tile_target t, const float *strip, const float *panel, rgz_int ldp, rgz_int units) {
+RGZ_INLINE void whole_tile(tile_target t, gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
+                           gemm_wanted *wanted) {
     if (t.bias || t.residual)
-        register_tile(t, strip, panel, ldp, units);
+        register_tile(t, a, panel, ldp, units, wanted);
     else if (t.c && t.add)
-        register_tile((tile_target){t.sums, t.lds, 1, NULL, NULL, t.c, t.ldc}, strip, panel, ldp, units);
+        register_tile((tile_target){t.sums, t.lds, 1, NULL, NULL, t.c, t.ldc}, a, panel, ldp, units, wanted);
     else if (t.c)
-        register_tile((tile_target){NULL, 0, 0, NULL, NULL, t.c, t.ldc}, strip, panel, ldp, units);
+        register_tile((tile_target){NULL, 0, 0, NULL, NULL, t.c, t.ldc}, a, panel, ldp, units, wanted);
     else if (t.add)
-        register_tile((tile_target){t.sums, t.lds, 1, NULL, NULL, NULL, 0}, strip, panel, ldp, units);
+        register_tile((tile_target){t.sums, t.lds, 1, NULL, NULL, NULL, 0}, a, panel, ldp, units, wanted);
     else
-        register_tile((tile_target){t.sums, t.lds, 0, NULL, NULL, NULL, 0}, strip, panel, ldp, units);
+        register_tile((tile_target){t.sums, t.lds, 0, NULL, NULL, NULL, 0}, a, panel, ldp, units, wanted);
 }
 
-/* A block (rows, cols) = strips b, in register tiles. Panels of b are `next` units apart, their rows ldp. */
-RGZ_INLINE void packed_block(tile_target block, const float *strips, const float *b, rgz_int next, rgz_int ldp,
-                             rgz_int units, rgz_int rows, rgz_int cols) {
-    for (rgz_int i = 0; i < rows; i += MM_ROWS)
+/* A block (rows, cols) = strips b, in register tiles; in_place: strips are rows that lie in a, of which those that
+ * follow are asked for. Panels of b are `next` units apart, their rows ldp. */
+RGZ_INLINE void packed_block(tile_target block, gemm_rows strips, int in_place, const float *b, rgz_int next,
+                             rgz_int ldp, rgz_int units, rgz_int rows, rgz_int cols) {
+    for (rgz_int i = 0; i < rows; i += MM_ROWS) {
+        gemm_rows a = strips;
+        a.at = (const char *)strips.at + i / MM_ROWS * strips.strip;
+        gemm_wanted wanted = {NULL, a.row, units * GEMM_UNIT_BYTES, 0};
+        if (in_place) wanted.row = (const char *)((uintptr_t)a.at + a.strip);
         for (rgz_int j = 0; j < cols; j += GEMM_PANEL) {
-            const float *strip = strips + floats_of(i * units), *panel = b + floats_of(j / GEMM_PANEL * next);
+            const float *panel = b + floats_of(j / GEMM_PANEL * next);
             const tile_target t = target_at(block, i, j);
             const rgz_int high = rgz_min(MM_ROWS, rows - i), wide = rgz_min(GEMM_PANEL, cols - j);
             if (high < MM_ROWS || wide < GEMM_PANEL)
-                edge_tile(t, strip, panel, ldp, units, high, wide);
+                edge_tile(t, a, panel, ldp, units, &wanted, high, wide);
             else
-                whole_tile(t, strip, panel, ldp, units);
+                whole_tile(t, a, panel, ldp, units, &wanted);
         }
+    }
 }
 
 /* y = activation(x), a block of rows x cols; x and y have the same strides. */
@@ -138,7 +153,8 @@ static void activate_block(int activation, rgz_real *y, const rgz_real *x, rgz_i
 
 _Static_assert(GEMM_DEPTH *(GEMM_WIDTH + GEMM_HEIGHT) + GEMM_SUMS * GEMM_WIDTH <= RGZ_PRODUCT_SCRATCH &&
                    GEMM_DEEPEST * (GEMM_WIDTH + GEMM_HEIGHT) <= RGZ_PRODUCT_SCRATCH &&
-                   GEMM_DEPTH * (GEMM_WIDEST + GEMM_HIGHEST) <= RGZ_PRODUCT_SCRATCH,
+                   GEMM_DEPTH * (GEMM_WIDEST + GEMM_HIGHEST) <= RGZ_PRODUCT_SCRATCH &&
+                   RGZ_GEMM_AREA * GEMM_PANEL + RGZ_GEMM_DEEP * GEMM_LOWEST <= GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT),
                "panels, strips and sums fit");
 
 /* Numbers of k, rows and columns of what is copied at a time. */
@@ -147,35 +163,52 @@ typedef struct {
 } gemm_blocks;
 
 /* Where all of k is one block, no sums need to be kept, which pays for a deeper one. Where k runs across the rows of a,
- * higher strips use more of the lines in which a lies, and with sums that have a place of their own there is room. */
+ * higher strips use more of the lines in which a lies, and with sums that have a place of their own there is room. Where
+ * a is not copied, narrow blocks cost nothing, and deep ones that leave half the second cache to a and c are best. */
 RGZ_INLINE gemm_blocks blocks_of(const rgz_product *g, const float *kept) {
+    if (reads_rows(g)) {
+        const rgz_int units = rgz_max(rgz_blocks(g->k, UNIT), 1);
+        const rgz_int depth = rgz_blocks(units, rgz_blocks(units, RGZ_GEMM_DEEP));
+        const rgz_int panels = rgz_min(RGZ_GEMM_AREA / depth, GEMM_MOST_PANELS);
+        return (gemm_blocks){depth * UNIT, GEMM_LOWEST, panels * GEMM_PANEL};
+    }
     if (g->a_trans && !kept) return (gemm_blocks){GEMM_DEPTH * UNIT, GEMM_HIGHEST, GEMM_WIDEST};
     return (gemm_blocks){(g->k <= GEMM_DEEPEST * UNIT ? GEMM_DEEPEST : GEMM_DEPTH) * UNIT, GEMM_HEIGHT, GEMM_WIDTH};
+}
+
+/* `height` rows of a from i on, numbers [p0, p0 + depth) of k, copied to strips unless they are read in place. */
+RGZ_INLINE gemm_rows rows_of(const rgz_product *g, rgz_int i, rgz_int p0, rgz_int depth, int in_place, rgz_int height,
+                             float *strips) {
+    const rgz_real *a = g->a_trans ? g->a + p0 * g->lda + i : g->a + i * g->lda + p0;
+    const rgz_int row = g->lda * (rgz_int)sizeof *a, unit = GEMM_UNIT_BYTES, units = rgz_blocks(depth, GEMM_UNIT);
+    if (in_place) return (gemm_rows){a, row, unit, MM_ROWS * row};
+    pack_operand(strips, MM_ROWS, a, g->lda, !g->a_trans, depth, height);
+    return (gemm_rows){strips, unit, MM_ROWS * unit, MM_ROWS * units * unit};
 }
 
 /* Rows [i0, end) and columns [j0, j0 + width) of c. Partial sums are kept in `kept`, or with it NULL in g->sums. */
 RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rgz_int j0, rgz_int width,
                                const gemm_blocks *size, float *kept) {
     float *panels = rgz_product_scratch(), *strips = panels + size->depth / UNIT * size->width;
-    const int in_place = reads_in_place(g, width);
+    const int b_in_place = reads_in_place(g, width);
     for (rgz_int p0 = 0; p0 < g->k; p0 += size->depth) {
         const rgz_int depth = rgz_min(size->depth, g->k - p0), units = rgz_blocks(depth, GEMM_UNIT);
         const int last = p0 + depth == g->k;
         const rgz_real *b = g->b_trans ? g->b + j0 * g->ldb + p0 : g->b + p0 * g->ldb + j0;
-        if (!in_place) pack_operand(panels, GEMM_PANEL, b, g->ldb, g->b_trans, depth, width);
+        if (!b_in_place) pack_operand(panels, GEMM_PANEL, b, g->ldb, g->b_trans, depth, width);
         tile_target t = {.ldc = g->ldc, .add = g->add || p0};
         t.sums = kept ? kept : g->sums + i0 * g->ldc + j0;
-        t.lds = kept ? GEMM_WIDTH : g->ldc;
+        t.lds = kept ? size->width : g->ldc;
         if (p0 == 0 && g->bias) t.bias = g->bias + j0;
         if (p0 == 0 && g->residual) t.residual = g->residual + i0 * g->ldc + j0;
         if (kept && last) t.c = g->c + i0 * g->ldc + j0;
-        for (rgz_int i = i0; i < end; i += size->height) {
-            const rgz_int height = rgz_min(size->height, end - i);
-            pack_operand(strips, MM_ROWS, g->a_trans ? g->a + p0 * g->lda + i : g->a + i * g->lda + p0, g->lda,
-                         !g->a_trans, depth, height);
-            packed_block(target_at(t, i - i0, 0), strips, in_place ? (const float *)b : panels,
-                         in_place ? GEMM_PANEL : units * GEMM_PANEL, in_place ? g->ldb : GEMM_PANEL, units, height,
-                         width);
+        for (rgz_int i = i0, height; i < end; i += height) {
+            height = rgz_min(size->height, end - i);
+            const int in_place = reads_rows(g) && depth % UNIT == 0 && height >= MM_ROWS;
+            if (in_place) height -= height % MM_ROWS; /* the rest of the rows is copied */
+            packed_block(target_at(t, i - i0, 0), rows_of(g, i, p0, depth, in_place, height, strips), in_place,
+                         b_in_place ? (const float *)b : panels, b_in_place ? GEMM_PANEL : units * GEMM_PANEL,
+                         b_in_place ? g->ldb : GEMM_PANEL, units, height, width);
             if (g->activation && last) {
                 const rgz_int at = i * g->ldc + j0;
                 activate_block(g->activation, g->activated + at, g->c + at, g->ldc, height, width);
@@ -184,7 +217,7 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
     }
 }
 
-/* Where k takes several blocks and c is in half precision, b is copied anew for every part of at most GEMM_SUMS rows. */
+/* Where k takes several blocks and c is in half precision, b is copied anew for every part of rows whose sums fit. */
 static void own_gemm(const rgz_product *whole) {
     rgz_product g = *whole;
 #if RGZ_STORAGE == RGZ_F32
@@ -194,7 +227,7 @@ static void own_gemm(const rgz_product *whole) {
     float *const kept = g.sums ? NULL : rgz_product_scratch() + GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT);
 #endif
     const gemm_blocks size = blocks_of(&g, kept);
-    const rgz_int parts = kept && g.k > size.depth ? rgz_blocks(g.m, GEMM_SUMS) : 1;
+    const rgz_int parts = kept && g.k > size.depth ? rgz_blocks(g.m, GEMM_SUMS * GEMM_WIDTH / size.width) : 1;
     const rgz_int high = rgz_blocks(rgz_blocks(g.m, parts), MM_ROWS) * MM_ROWS;
     for (rgz_int j0 = 0; j0 < g.n; j0 += size.width)
         for (rgz_int i0 = 0; i0 < g.m; i0 += high)

@@ -3,7 +3,7 @@
  *
  * A unit is four bfloat16 of one vector, zeros past the end of k; two vectors side by side are a register.
  */
-enum { GEMM_UNIT = 4, GEMM_UNIT_BYTES = 8 };
+enum { GEMM_UNIT = 4, GEMM_UNIT_BYTES = 8, GEMM_READS_ROWS = 0 };
 
 /* Strips and panels as in pack.h. */
 RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *x, rgz_int ld, int across,
@@ -35,8 +35,10 @@ RGZ_INLINE bfloat16x8_t bfloat16s(const float *packed, rgz_int at) {
     return vreinterpretq_bf16_u16(vld1q_u16((const rgz_real *)packed + at));
 }
 
-RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], const float *strip, const float *panel, rgz_int ldp,
-                          rgz_int units) {
+RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows rows, const float *panel, rgz_int ldp, rgz_int units,
+                          gemm_wanted *wanted) {
+    (void)wanted;
+    const float *strip = rows.at;
     vf sums[MM_ROWS / 2][GEMM_PANEL / 2]; /* two rows by two columns each */
 #pragma GCC unroll 3
     for (int i = 0; i < MM_ROWS / 2; i++)

@@ -3,7 +3,7 @@
  *
  * A unit is one float16.
  */
-enum { GEMM_UNIT = 1, GEMM_UNIT_BYTES = 2 };
+enum { GEMM_UNIT = 1, GEMM_UNIT_BYTES = 2, GEMM_READS_ROWS = 0 };
 
 /* Strips and panels as in pack.h. */
 RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *x, rgz_int ld, int across,
@@ -44,8 +44,10 @@ RGZ_INLINE float16x8_t float16s(const float *packed, rgz_int at) {
     return vreinterpretq_f16_u16(vld1q_u16((const rgz_real *)packed + at));
 }
 
-RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], const float *strip, const float *panel, rgz_int ldp,
-                          rgz_int units) {
+RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows rows, const float *panel, rgz_int ldp, rgz_int units,
+                          gemm_wanted *wanted) {
+    (void)wanted;
+    const float *strip = rows.at;
     for (rgz_int p = 0; p < units; p++) {
         float16x8_t a, b[MM_VECTORS / 2];
 #pragma GCC unroll 2

@@ -1,0 +1,30 @@
+/* tile_pairs.h - a register tile by the product of pairs of bfloat16 (unit.h). The pairs of a row of a lie side by side
+ * as the instruction takes them, so rows of a are multiplied where they are, and only those at the edges are copied.
+ */
+enum { GEMM_UNIT = UNIT, GEMM_UNIT_BYTES = sizeof(float), GEMM_READS_ROWS = 1 };
+
+RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *x, rgz_int ld, int across,
+                             rgz_int depth, rgz_int n) {
+    pack(packed, wide, x, ld, across, depth, n);
+}
+
+RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
+                          gemm_wanted *wanted) {
+    enum { LINE = 64 / GEMM_UNIT_BYTES, LINES = MM_ROWS / 4 }; /* the next strip during four panels */
+    const rgz_int step = wanted->row ? LINE : units;
+    for (rgz_int p0 = 0; p0 < units; p0 += step) {
+        for (int i = 0; i < LINES && wanted->row; i++) ask_for_line(wanted);
+        for (rgz_int p = p0; p < rgz_min(units, p0 + step); p++) {
+            vf b[MM_VECTORS];
+#pragma GCC unroll 4
+            for (int v = 0; v < MM_VECTORS; v++) b[v] = vf_load(panel + p * ldp + v * VLEN);
+#pragma GCC unroll 16
+            for (int i = 0; i < MM_ROWS; i++) {
+                float pair; /* which need not lie where floats may */
+                memcpy(&pair, (const char *)a.at + i * a.row + p * a.next, sizeof pair);
+#pragma GCC unroll 4
+                for (int v = 0; v < MM_VECTORS; v++) acc[i][v] = unit_multiply_add(vf_set1(pair), b[v], acc[i][v]);
+            }
+        }
+    }
+}
