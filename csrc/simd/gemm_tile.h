@@ -16,17 +16,18 @@ typedef struct {
     rgz_int row, next, strip; /* bytes from a row, a unit, a strip to the next */
 } gemm_rows;
 
-/* What is asked for while a tile is multiplied: lines of rows `stride` bytes apart, of each its first `bytes`. */
+/* What is asked for while tiles are multiplied: of rows `stride` bytes apart the first `bytes`, so many lines for every
+ * line of units. How many rows there are would cost the loop more than to ask for some that are not, which is harmless. */
 typedef struct {
-    const char *row; /* NULL: nothing */
-    rgz_int stride, bytes, asked;
+    uintptr_t row;
+    rgz_int stride, bytes, lines, asked;
 } gemm_wanted;
 
 RGZ_INLINE void ask_for_line(gemm_wanted *w) {
-    RGZ_PREFETCH_READ((uintptr_t)w->row + w->asked); /* past the end too: that is harmless */
+    RGZ_PREFETCH_READ(w->row + (uintptr_t)w->asked);
     w->asked += 64;
     if (w->asked >= w->bytes) {
-        w->row = (const char *)((uintptr_t)w->row + w->stride);
+        w->row += (uintptr_t)w->stride;
         w->asked = 0;
     }
 }

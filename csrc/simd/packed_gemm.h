@@ -120,23 +120,24 @@ RGZ_INLINE void whole_tile(tile_target t, gemm_rows a, const float *panel, rgz_i
         register_tile((tile_target){t.sums, t.lds, 0, NULL, NULL, NULL, 0}, a, panel, ldp, units, wanted);
 }
 
-/* A block (rows, cols) = strips b, in register tiles; in_place: strips are rows that lie in a, of which those that
- * follow are asked for. Panels of b are `next` units apart, their rows ldp. */
-RGZ_INLINE void packed_block(tile_target block, gemm_rows strips, int in_place, const float *b, rgz_int next,
+/* A block (rows, cols) = strips b, in register tiles. Panels of b are `next` units apart, their rows ldp. wanted NULL:
+ * strips lie in a, and for each the one after it is asked for, all of it during four panels. */
+RGZ_INLINE void packed_block(tile_target block, gemm_rows strips, gemm_wanted *wanted, const float *b, rgz_int next,
                              rgz_int ldp, rgz_int units, rgz_int rows, rgz_int cols) {
     for (rgz_int i = 0; i < rows; i += MM_ROWS) {
         gemm_rows a = strips;
         a.at = (const char *)strips.at + i / MM_ROWS * strips.strip;
-        gemm_wanted wanted = {NULL, a.row, units * GEMM_UNIT_BYTES, 0};
-        if (in_place) wanted.row = (const char *)((uintptr_t)a.at + a.strip);
+        gemm_wanted strip_after = {(uintptr_t)a.at + (uintptr_t)a.strip, a.row, units * GEMM_UNIT_BYTES, MM_ROWS / 4,
+                                   0};
+        gemm_wanted *const meanwhile = wanted ? wanted : &strip_after;
         for (rgz_int j = 0; j < cols; j += GEMM_PANEL) {
             const float *panel = b + floats_of(j / GEMM_PANEL * next);
             const tile_target t = target_at(block, i, j);
             const rgz_int high = rgz_min(MM_ROWS, rows - i), wide = rgz_min(GEMM_PANEL, cols - j);
             if (high < MM_ROWS || wide < GEMM_PANEL)
-                edge_tile(t, a, panel, ldp, units, &wanted, high, wide);
+                edge_tile(t, a, panel, ldp, units, meanwhile, high, wide);
             else
-                whole_tile(t, a, panel, ldp, units, &wanted);
+                whole_tile(t, a, panel, ldp, units, meanwhile);
         }
     }
 }
@@ -186,6 +187,14 @@ RGZ_INLINE gemm_rows rows_of(const rgz_product *g, rgz_int i, rgz_int p0, rgz_in
     return (gemm_rows){strips, unit, MM_ROWS * unit, MM_ROWS * units * unit};
 }
 
+/* What is asked for before it is copied, where k runs across the rows of a: `count` columns from i on, and of them, when
+ * there is time, also what the next blocks of k copy, which then comes from the last cache. */
+RGZ_INLINE gemm_wanted columns_of(const rgz_product *g, rgz_int i, rgz_int count, rgz_int p0) {
+    if (!g->a_trans || count == 0) return (gemm_wanted){0};
+    const rgz_int size = sizeof *g->a;
+    return (gemm_wanted){(uintptr_t)(g->a + p0 * g->lda + i), g->lda * size, count * size, 1, 0};
+}
+
 /* Rows [i0, end) and columns [j0, j0 + width) of c. Partial sums are kept in `kept`, or with it NULL in g->sums. */
 RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rgz_int j0, rgz_int width,
                                const gemm_blocks *size, float *kept) {
@@ -206,9 +215,11 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
             height = rgz_min(size->height, end - i);
             const int in_place = reads_rows(g) && depth % UNIT == 0 && height >= MM_ROWS;
             if (in_place) height -= height % MM_ROWS; /* the rest of the rows is copied */
-            packed_block(target_at(t, i - i0, 0), rows_of(g, i, p0, depth, in_place, height, strips), in_place,
-                         b_in_place ? (const float *)b : panels, b_in_place ? GEMM_PANEL : units * GEMM_PANEL,
-                         b_in_place ? g->ldb : GEMM_PANEL, units, height, width);
+            gemm_wanted wanted = columns_of(g, i + height, rgz_min(height, end - i - height), p0);
+            packed_block(target_at(t, i - i0, 0), rows_of(g, i, p0, depth, in_place, height, strips),
+                         in_place ? NULL : &wanted, b_in_place ? (const float *)b : panels,
+                         b_in_place ? GEMM_PANEL : units * GEMM_PANEL, b_in_place ? g->ldb : GEMM_PANEL, units, height,
+                         width);
             if (g->activation && last) {
                 const rgz_int at = i * g->ldc + j0;
                 activate_block(g->activation, g->activated + at, g->c + at, g->ldc, height, width);

@@ -10,10 +10,12 @@ RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *
 
 RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
                           gemm_wanted *wanted) {
-    enum { LINE = 64 / GEMM_UNIT_BYTES, LINES = MM_ROWS / 4 }; /* the next strip during four panels */
-    const rgz_int step = wanted->row ? LINE : units;
+    enum { LINE = 64 / GEMM_UNIT_BYTES };
+    /* two pointers and a few multiples of a.row, which stay in registers */
+    const char *low = a.at, *high = low + MM_ROWS / 2 * a.row;
+    const rgz_int step = wanted->lines ? LINE : units;
     for (rgz_int p0 = 0; p0 < units; p0 += step) {
-        for (int i = 0; i < LINES && wanted->row; i++) ask_for_line(wanted);
+        for (rgz_int i = 0; i < wanted->lines; i++) ask_for_line(wanted);
         for (rgz_int p = p0; p < rgz_min(units, p0 + step); p++) {
             vf b[MM_VECTORS];
 #pragma GCC unroll 4
@@ -21,10 +23,12 @@ RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float 
 #pragma GCC unroll 16
             for (int i = 0; i < MM_ROWS; i++) {
                 float pair; /* which need not lie where floats may */
-                memcpy(&pair, (const char *)a.at + i * a.row + p * a.next, sizeof pair);
+                memcpy(&pair, (i < MM_ROWS / 2 ? low : high) + i % (MM_ROWS / 2) * a.row, sizeof pair);
 #pragma GCC unroll 4
                 for (int v = 0; v < MM_VECTORS; v++) acc[i][v] = unit_multiply_add(vf_set1(pair), b[v], acc[i][v]);
             }
+            low += a.next;
+            high += a.next;
         }
     }
 }
