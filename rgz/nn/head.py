@@ -10,7 +10,7 @@ from rgz.nn.embedding import TOKEN_WEIGHT
 from rgz.nn.layer import Layer, Pass
 
 _SLICE_BYTES = 24 << 20  # of logits at a time: few enough to matter little, rows enough to keep sgemm's tiles full
-_SLICE_ROWS = 348  # at least: whole strips of 12, as high as a register tile of AVX-512
+_SLICE_ROWS = 264  # at least: whole strips of 12, as high as a register tile of AVX-512
 
 
 class LMHead(Layer):
