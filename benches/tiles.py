@@ -42,8 +42,6 @@ CONSTANTS = {  # name: values, the first of which is that of csrc/sizes.h
     "RGZ_GEMM_STRIPS": (8, 4, 16),
     "RGZ_GEMM_PANELS_ACROSS": (24, 16, 32),
     "RGZ_GEMM_STRIPS_ACROSS": (16, 8, 24),
-    "RGZ_GEMM_DEEP": (768, 512, 384),
-    "RGZ_GEMM_AREA": (3072, 2304, 3840),
     "RGZ_TILES_EACH": (2, 1, 3, 4),
     "RGZ_WEIGHT_AHEAD": (2048, 0, 1024, 4096, 8192),
     "RGZ_ATTENTION_BLOCK": (96, 48, 144, 192),

@@ -5,7 +5,7 @@
 #define RGZ_SIZES_H
 
 /* simd/packed_gemm.h: units of k in a block, and where it is the only one; panels of b and strips of a in one, and the
- * same where k runs across the rows of a; parts of strips whose sums are kept. */
+ * same where k runs across the rows of a; blocks of strips whose sums are kept. */
 #ifndef RGZ_GEMM_DEPTH
 #define RGZ_GEMM_DEPTH 256
 #endif
@@ -24,7 +24,7 @@
 #ifndef RGZ_GEMM_STRIPS_ACROSS
 #define RGZ_GEMM_STRIPS_ACROSS 16
 #endif
-/* Where the rows of a are read as they lie: the most units of k in a block, and these times its panels. */
+/* Where the rows of a are read as they lie: the most units of k in a block, and at most these times its panels. */
 #ifndef RGZ_GEMM_DEEP
 #define RGZ_GEMM_DEEP 768
 #endif

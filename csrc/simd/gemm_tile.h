@@ -17,7 +17,7 @@ typedef struct {
 } gemm_rows;
 
 /* What is asked for while tiles are multiplied: of rows `stride` bytes apart the first `bytes`, so many lines for every
- * line of units. How many rows there are would cost the loop more than to ask for some that are not, which is harmless. */
+ * line of units. Counting the rows would cost the loop more than to ask for some that are not there, which is harmless. */
 typedef struct {
     uintptr_t row;
     rgz_int stride, bytes, lines, asked;
@@ -37,17 +37,18 @@ RGZ_INLINE void ask_for_line(gemm_wanted *w) {
 #include "tile_bfmmla.h"
 #elif RGZ_STORAGE == RGZ_F16 && defined(VF_FMLAL)
 #include "tile_fmlal.h"
-#elif UNIT == 2
-#include "tile_pairs.h"
 #else
 
-enum { GEMM_UNIT = UNIT, GEMM_UNIT_BYTES = sizeof(float), GEMM_READS_ROWS = 0 };
+enum { GEMM_UNIT = UNIT, GEMM_UNIT_BYTES = sizeof(float), GEMM_READS_ROWS = UNIT == 2 };
 
 RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *x, rgz_int ld, int across,
                              rgz_int depth, rgz_int n) {
     pack(packed, wide, x, ld, across, depth, n);
 }
 
+#if UNIT == 2
+#include "tile_pairs.h"
+#else
 RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
                           gemm_wanted *wanted) {
     (void)wanted;
@@ -64,6 +65,7 @@ RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float 
         }
     }
 }
+#endif
 
 #endif
 

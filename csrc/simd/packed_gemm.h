@@ -4,10 +4,10 @@
  * b is copied, some hundred rows of k by some hundred columns at a time (gemm_blocks), into panels as wide as a
  * register tile, which then stay in the second cache while all rows of a pass by, unless b lies that closely together
  * anyway; the rows of a are copied into strips as high as a register tile, for rows a power of two apart would throw
- * each other out of the first cache, or read where they are (reads_rows). Each element of c is the sum, in the order of k, of one chain of fused
- * multiply-adds for every block of k, whose depth follows from k: its bits depend neither on the other sizes of the
- * blocks nor on how c is cut into tiles. Until the last of k, sums are float32: in c, or where c is in half precision
- * in a block of their own.
+ * each other out of the first cache, or read where they are (reads_rows). Each element of c is the sum, in the order of
+ * k, of one chain of fused multiply-adds for every block of k, whose depth follows from k and from how a lies: its bits
+ * depend neither on the other sizes of the blocks nor on how c is cut into tiles. Until the last of k, sums are float32:
+ * in c, or where c is in half precision in a block of their own.
  */
 #ifndef RGZ_PACKED_GEMM_H
 #define RGZ_PACKED_GEMM_H
@@ -26,8 +26,10 @@ enum {
     GEMM_SUMS = RGZ_GEMM_KEPT * GEMM_HEIGHT,
     GEMM_WIDEST = RGZ_GEMM_PANELS_ACROSS * GEMM_PANEL,
     GEMM_HIGHEST = RGZ_GEMM_STRIPS_ACROSS * MM_ROWS,
-    GEMM_LOWEST = GEMM_HEIGHT / 2,
-    GEMM_MOST_PANELS = 32
+    GEMM_HEIGHT_DEEP = RGZ_GEMM_STRIPS / 2 * MM_ROWS,      /* with blocks of RGZ_GEMM_DEEP */
+    GEMM_COPIED = GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT), /* floats of panels and strips beside kept sums */
+    GEMM_COPIED_DEEP = RGZ_GEMM_AREA * GEMM_PANEL + RGZ_GEMM_DEEP * GEMM_HEIGHT_DEEP,
+    GEMM_BEFORE_SUMS = GEMM_COPIED > GEMM_COPIED_DEEP ? GEMM_COPIED : GEMM_COPIED_DEEP
 };
 
 /* Whether a block of b may be read where it is: copying rows of up to 3 KiB costs more than it saves, measured for 120
@@ -38,7 +40,8 @@ RGZ_INLINE int reads_in_place(const rgz_product *g, rgz_int width) {
            width % GEMM_PANEL == 0;
 }
 
-/* Whether the rows of a are read where they are: those 4 KiB apart throw each other out of a first cache of eight ways. */
+/* Whether the rows of a are read where they are: those a multiple of 4 KiB apart throw each other out of a first cache
+ * of eight ways. */
 RGZ_INLINE int reads_rows(const rgz_product *g) {
     return GEMM_READS_ROWS && !g->a_trans && g->lda * (rgz_int)sizeof *g->a % 4096 != 0;
 }
@@ -121,7 +124,7 @@ RGZ_INLINE void whole_tile(tile_target t, gemm_rows a, const float *panel, rgz_i
 }
 
 /* A block (rows, cols) = strips b, in register tiles. Panels of b are `next` units apart, their rows ldp. wanted NULL:
- * strips lie in a, and for each the one after it is asked for, all of it during four panels. */
+ * strips lie in a, and for each what comes after it is asked for, as much as a strip during four panels. */
 RGZ_INLINE void packed_block(tile_target block, gemm_rows strips, gemm_wanted *wanted, const float *b, rgz_int next,
                              rgz_int ldp, rgz_int units, rgz_int rows, rgz_int cols) {
     for (rgz_int i = 0; i < rows; i += MM_ROWS) {
@@ -152,11 +155,11 @@ static void activate_block(int activation, rgz_real *y, const rgz_real *x, rgz_i
         }
 }
 
-_Static_assert(GEMM_DEPTH *(GEMM_WIDTH + GEMM_HEIGHT) + GEMM_SUMS * GEMM_WIDTH <= RGZ_PRODUCT_SCRATCH &&
+_Static_assert(GEMM_BEFORE_SUMS + GEMM_SUMS * GEMM_WIDTH <= RGZ_PRODUCT_SCRATCH &&
                    GEMM_DEEPEST * (GEMM_WIDTH + GEMM_HEIGHT) <= RGZ_PRODUCT_SCRATCH &&
-                   GEMM_DEPTH * (GEMM_WIDEST + GEMM_HIGHEST) <= RGZ_PRODUCT_SCRATCH &&
-                   RGZ_GEMM_AREA * GEMM_PANEL + RGZ_GEMM_DEEP * GEMM_LOWEST <= GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT),
+                   GEMM_DEPTH * (GEMM_WIDEST + GEMM_HIGHEST) <= RGZ_PRODUCT_SCRATCH,
                "panels, strips and sums fit");
+_Static_assert(RGZ_GEMM_AREA >= RGZ_GEMM_DEEP && GEMM_HEIGHT_DEEP > 0, "deep blocks have a panel and a strip");
 
 /* Numbers of k, rows and columns of what is copied at a time. */
 typedef struct {
@@ -164,14 +167,14 @@ typedef struct {
 } gemm_blocks;
 
 /* Where all of k is one block, no sums need to be kept, which pays for a deeper one. Where k runs across the rows of a,
- * higher strips use more of the lines in which a lies, and with sums that have a place of their own there is room. Where
- * a is not copied, narrow blocks cost nothing, and deep ones that leave half the second cache to a and c are best. */
+ * more strips use more of the lines in which a lies, and with sums that have a place of their own there is room. Where
+ * a is mostly not copied, narrow blocks cost nothing, and deep ones that leave half the second cache to a and c are
+ * best. */
 RGZ_INLINE gemm_blocks blocks_of(const rgz_product *g, const float *kept) {
     if (reads_rows(g)) {
         const rgz_int units = rgz_max(rgz_blocks(g->k, UNIT), 1);
         const rgz_int depth = rgz_blocks(units, rgz_blocks(units, RGZ_GEMM_DEEP));
-        const rgz_int panels = rgz_min(RGZ_GEMM_AREA / depth, GEMM_MOST_PANELS);
-        return (gemm_blocks){depth * UNIT, GEMM_LOWEST, panels * GEMM_PANEL};
+        return (gemm_blocks){depth * UNIT, GEMM_HEIGHT_DEEP, RGZ_GEMM_AREA / depth * GEMM_PANEL};
     }
     if (g->a_trans && !kept) return (gemm_blocks){GEMM_DEPTH * UNIT, GEMM_HIGHEST, GEMM_WIDEST};
     return (gemm_blocks){(g->k <= GEMM_DEEPEST * UNIT ? GEMM_DEEPEST : GEMM_DEPTH) * UNIT, GEMM_HEIGHT, GEMM_WIDTH};
@@ -187,7 +190,7 @@ RGZ_INLINE gemm_rows rows_of(const rgz_product *g, rgz_int i, rgz_int p0, rgz_in
     return (gemm_rows){strips, unit, MM_ROWS * unit, MM_ROWS * units * unit};
 }
 
-/* What is asked for before it is copied, where k runs across the rows of a: `count` columns from i on, and of them, when
+/* What is asked for before it is copied, where k runs across the rows of a: `count` columns from i on, and of them, if
  * there is time, also what the next blocks of k copy, which then comes from the last cache. */
 RGZ_INLINE gemm_wanted columns_of(const rgz_product *g, rgz_int i, rgz_int count, rgz_int p0) {
     if (!g->a_trans || count == 0) return (gemm_wanted){0};
@@ -235,10 +238,11 @@ static void own_gemm(const rgz_product *whole) {
     if (!g.sums) g.sums = g.c;
     float *const kept = NULL;
 #else
-    float *const kept = g.sums ? NULL : rgz_product_scratch() + GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT);
+    float *const kept = g.sums ? NULL : rgz_product_scratch() + GEMM_BEFORE_SUMS;
 #endif
     const gemm_blocks size = blocks_of(&g, kept);
-    const rgz_int parts = kept && g.k > size.depth ? rgz_blocks(g.m, GEMM_SUMS * GEMM_WIDTH / size.width) : 1;
+    const rgz_int rows_kept = GEMM_SUMS * GEMM_WIDTH / size.width / MM_ROWS * MM_ROWS;
+    const rgz_int parts = kept && g.k > size.depth ? rgz_blocks(g.m, rows_kept) : 1;
     const rgz_int high = rgz_blocks(rgz_blocks(g.m, parts), MM_ROWS) * MM_ROWS;
     for (rgz_int j0 = 0; j0 < g.n; j0 += size.width)
         for (rgz_int i0 = 0; i0 < g.m; i0 += high)

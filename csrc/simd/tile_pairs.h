@@ -1,13 +1,7 @@
 /* tile_pairs.h - a register tile by the product of pairs of bfloat16 (unit.h). The pairs of a row of a lie side by side
- * as the instruction takes them, so rows of a are multiplied where they are, and only those at the edges are copied.
+ * as the instruction takes them: rows of a can be multiplied where they are (reads_rows in packed_gemm.h), but for those
+ * at the edges and an odd last number of k.
  */
-enum { GEMM_UNIT = UNIT, GEMM_UNIT_BYTES = sizeof(float), GEMM_READS_ROWS = 1 };
-
-RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *x, rgz_int ld, int across,
-                             rgz_int depth, rgz_int n) {
-    pack(packed, wide, x, ld, across, depth, n);
-}
-
 RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
                           gemm_wanted *wanted) {
     enum { LINE = 64 / GEMM_UNIT_BYTES };

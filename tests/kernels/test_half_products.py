@@ -8,7 +8,7 @@ from guarded import assert_same_bits, assert_within, in_float64, in_storage, run
 from rgz import _kernels
 
 # Beyond every block: 256 of k, or 384 where that is all (of pairs: 512 and 768, or 1,536 where the rows of a are read
-# as they lie, which 2,048 forbids), 288 rows of kept sums (or 672), 96 of strips, 512 columns, and of dweight 192 rows
+# as they lie, which 2,048 forbids), 288 rows of kept sums (or 648), 96 of strips, 512 columns, and of dweight 192 rows
 # and 768 columns; k odd, edges in all directions.
 SIZES = (
     (289, 385, 33),
@@ -18,6 +18,7 @@ SIZES = (
     (30, 2049, 17),
     (516, 771, 200),
     (683, 1538, 230),
+    (1309, 1600, 64),
     (61, 131, 3078),
     (61, 2048, 40),
 )
@@ -62,7 +63,7 @@ def test_bits_do_not_depend_on_where_a_large_matrix_is_read(isa, rng, sgemm):
     np.testing.assert_allclose(c, a.astype(float) @ b, rtol=0, atol=6000 * 2.0**-24 * (abs(a) @ abs(b)).max())
 
 
-@pytest.mark.parametrize("k", [1111, 1112])
+@pytest.mark.parametrize("k", [1111, 1112, 1602])
 def test_bits_do_not_depend_on_what_else_is_multiplied(isa, rng, storage, k):
     """Rows and columns alone, which fall into other tiles, blocks and edges."""
     x, weight = rng.standard_normal((500, k), np.float32), rng.standard_normal((600, k), np.float32)
