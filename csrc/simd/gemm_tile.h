@@ -17,7 +17,8 @@ typedef struct {
 } gemm_rows;
 
 /* What is asked for while tiles are multiplied: of rows `stride` bytes apart the first `bytes`, so many lines for every
- * line of units. Counting the rows would cost the loop more than to ask for some that are not there, which is harmless. */
+ * line of units. Counting the rows would cost the loop more than to ask for some that are not there: that is harmless.
+ */
 typedef struct {
     uintptr_t row;
     rgz_int stride, bytes, lines, asked;

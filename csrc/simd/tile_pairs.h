@@ -1,6 +1,6 @@
 /* tile_pairs.h - a register tile by the product of pairs of bfloat16 (unit.h). The pairs of a row of a lie side by side
- * as the instruction takes them: rows of a can be multiplied where they are (reads_rows in packed_gemm.h), but for those
- * at the edges and an odd last number of k.
+ * as the instruction takes them: rows of a can be multiplied where they are (reads_rows in packed_gemm.h), but for
+ * those at the edges and an odd last number of k.
  */
 RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
                           gemm_wanted *wanted) {
