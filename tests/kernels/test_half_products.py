@@ -17,8 +17,7 @@ SIZES = (
     (300, 1027, 530),
     (30, 2049, 17),
     (516, 771, 200),
-    (683, 1538, 230),
-    (1309, 1600, 64),
+    (1309, 1538, 33),
     (61, 131, 3078),
     (61, 2048, 40),
 )
@@ -63,7 +62,7 @@ def test_bits_do_not_depend_on_where_a_large_matrix_is_read(isa, rng, sgemm):
     np.testing.assert_allclose(c, a.astype(float) @ b, rtol=0, atol=6000 * 2.0**-24 * (abs(a) @ abs(b)).max())
 
 
-@pytest.mark.parametrize("k", [1111, 1112, 1602])
+@pytest.mark.parametrize("k", [1111, 1602])
 def test_bits_do_not_depend_on_what_else_is_multiplied(isa, rng, storage, k):
     """Rows and columns alone, which fall into other tiles, blocks and edges."""
     x, weight = rng.standard_normal((500, k), np.float32), rng.standard_normal((600, k), np.float32)
