@@ -5,9 +5,9 @@
  * register tile, which then stay in the second cache while all rows of a pass by, unless b lies that closely together
  * anyway; the rows of a are copied into strips as high as a register tile, for rows a power of two apart would throw
  * each other out of the first cache, or read where they are (reads_rows). Each element of c is the sum, in the order of
- * k, of one chain of fused multiply-adds for every block of k, whose depth follows from k and from how a lies: its
- * bits depend neither on the other sizes of the blocks nor on how c is cut into tiles. Until the last of k, sums are float32:
- * in c, or where c is in half precision in a block of their own.
+ * k, of one chain of fused multiply-adds for every block of k, whose depth follows from k and from how a lies: its bits
+ * depend neither on the other sizes of the blocks nor on how c is cut into tiles. Until the last of k, sums are
+ * float32: in c, or where c is in half precision in a block of their own.
  */
 #ifndef RGZ_PACKED_GEMM_H
 #define RGZ_PACKED_GEMM_H
