@@ -2,6 +2,7 @@
 
 python benches/one_process.py step SHAPE DTYPE RIVAL [UPDATES]   {"losses": [...], "peak_mb": ...}
 python benches/one_process.py attention TIME RIVAL            {"error": ..., "beyond_mb": ...}
+python benches/one_process.py updates SHAPE DTYPE RIVAL       "ready"; for every line that it reads, a loss
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +59,48 @@ def in_a_process(*arguments: object) -> dict[str, Any]:
     return json.loads(child.stdout.splitlines()[-1])
 
 
-def step(shape: str, dtype: str, rival: str, updates: str = "3") -> dict[str, Any]:
-    """The second update is the first with both moments and all activations at once."""
+@contextlib.contextmanager
+def updates_in_a_process(shape: str, dtype: str, rival: str) -> Iterator[Callable[[], float]]:
+    """One update by each call, and its loss: in a process that trains nothing else, as people train, so that no rival
+    finds memory mapped by what was measured before it."""
+    command = [sys.executable, __file__, "updates", shape, dtype, rival]
+    with tempfile.TemporaryFile("w+") as said:
+        child = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
+        with child, child.stdin as orders, child.stdout as answers:
+
+            def answer() -> str:
+                if line := answers.readline():
+                    return line
+                said.seek(0)
+                raise RuntimeError(f"{' '.join(command)} ended:\n{said.read()}")
+
+            def update() -> float:
+                print(file=orders, flush=True)
+                return float(answer())
+
+            answer()  # that it is ready
+            yield update
+
+
+def run_of(shape: str, dtype: str, rival: str) -> Callable[[], float]:
+    """One update by each call, here."""
     from rivals import BY_DTYPE, batch_of, config_of
 
-    run, (x, y) = BY_DTYPE[dtype][rival](config_of(shape)), batch_of(shape)
-    return {"losses": [float(run(x, y)) for _ in range(int(updates))], "peak_mb": peak_bytes() / MB}
+    run, batch = BY_DTYPE[dtype][rival](config_of(shape)), batch_of(shape)
+    return lambda: float(run(*batch))
+
+
+def updates(shape: str, dtype: str, rival: str) -> None:
+    run = run_of(shape, dtype, rival)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(run(), flush=True)
+
+
+def step(shape: str, dtype: str, rival: str, updates: str = "3") -> dict[str, Any]:
+    """The second update is the first with both moments and all activations at once."""
+    run = run_of(shape, dtype, rival)
+    return {"losses": [run() for _ in range(int(updates))], "peak_mb": peak_bytes() / MB}
 
 
 def attention(time: str, rival: str) -> dict[str, Any]:
@@ -103,4 +142,7 @@ def attention_of_torch(*arrays):
 
 if __name__ == "__main__":
     what, *given = sys.argv[1:]
-    print(json.dumps({"step": step, "attention": attention}[what](*given)))
+    if what == "updates":
+        updates(*given)
+    else:
+        print(json.dumps({"step": step, "attention": attention}[what](*given)))

@@ -1,5 +1,5 @@
-"""A training update beside PyTorch and plain NumPy in the same run, in float32 and in 16 bits: tokens/s and the share
-of this run's sgemm rate, which bfloat16 may exceed.
+"""A training update beside PyTorch and plain NumPy in the same run, in float32 and in 16 bits, each rival in a process
+of its own: tokens/s and the share of this run's sgemm rate, which bfloat16 may exceed.
 
 pytest benches/test_step.py --benchmark-columns=median,rounds
 """
@@ -7,20 +7,22 @@ pytest benches/test_step.py --benchmark-columns=median,rounds
 import numpy as np
 import pytest
 from findings import record
-from rivals import BY_DTYPE, SHAPES, batch_of, config_of, finding_of, flops_per_token, pairs
+from one_process import updates_in_a_process
+from rivals import SHAPES, batch_of, config_of, finding_of, flops_per_token, pairs
 
-ROUNDS = {"S": 10, "M": 5, "L": 3}
+ROUNDS = {"S": 20, "M": 10, "L": 10}
 
 
 @pytest.mark.parametrize(("dtype", "rival"), pairs("float32", "bfloat16", "float16"))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_step(benchmark, sgemm_gflops, needs, shape, dtype, rival):
     needs(rival)
-    config, (x, y) = config_of(shape), batch_of(shape)
-    step = BY_DTYPE[dtype][rival](config)
-    assert step(x, y) == pytest.approx(np.log(config.vocab_size), rel=0.05)  # untrained: no token likelier than another
+    config, (x, _) = config_of(shape), batch_of(shape)
     benchmark.group = finding_of("step", shape, dtype)
-    benchmark.pedantic(step, (x, y), rounds=ROUNDS[shape], warmup_rounds=1)
+    with updates_in_a_process(shape, dtype, rival) as update:
+        # untrained: no token likelier than another
+        assert update() == pytest.approx(np.log(config.vocab_size), rel=0.05)
+        benchmark.pedantic(update, rounds=ROUNDS[shape], warmup_rounds=1)
     if benchmark.disabled:  # --benchmark-disable only checks
         return
     seconds = benchmark.stats.stats.median
