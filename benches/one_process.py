@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -50,10 +51,18 @@ def resident_bytes() -> int:
         return peak_bytes()
 
 
+def environment() -> dict[str, str]:
+    """That of a child, which shall import the same rgz."""
+    import rgz
+
+    paths = [str(Path(rgz.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 def in_a_process(*arguments: object) -> dict[str, Any]:
     """What this file prints when it is run with these arguments."""
     command = [sys.executable, __file__, *map(str, arguments)]
-    child = subprocess.run(command, capture_output=True, text=True)
+    child = subprocess.run(command, capture_output=True, text=True, env=environment())
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with exit code {child.returncode}:\n{child.stderr}")
     return json.loads(child.stdout.splitlines()[-1])
@@ -65,17 +74,19 @@ def updates_in_a_process(shape: str, dtype: str, rival: str) -> Iterator[Callabl
     finds memory mapped by what was measured before it."""
     command = [sys.executable, __file__, "updates", shape, dtype, rival]
     with tempfile.TemporaryFile("w+") as said:
-        child = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
-        with child, child.stdin as orders, child.stdout as answers:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
+        with subprocess.Popen(command, bufsize=0, env=environment(), **pipes) as child:
 
-            def answer() -> str:
-                if line := answers.readline():
+            def answer() -> bytes:
+                if line := child.stdout.readline():
                     return line
+                code = child.wait()
                 said.seek(0)
-                raise RuntimeError(f"{' '.join(command)} ended:\n{said.read()}")
+                raise RuntimeError(f"{' '.join(command)} ended with exit code {code}:\n{said.read()}")
 
             def update() -> float:
-                print(file=orders, flush=True)
+                with contextlib.suppress(BrokenPipeError):  # answer() says why
+                    child.stdin.write(b"\n")
                 return float(answer())
 
             answer()  # that it is ready
@@ -91,10 +102,12 @@ def run_of(shape: str, dtype: str, rival: str) -> Callable[[], float]:
 
 
 def updates(shape: str, dtype: str, rival: str) -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever libraries print is no answer
     run = run_of(shape, dtype, rival)
-    print("ready", flush=True)
+    print("ready", file=answers, flush=True)
     for _ in sys.stdin:
-        print(run(), flush=True)
+        print(run(), file=answers, flush=True)
 
 
 def step(shape: str, dtype: str, rival: str, updates: str = "3") -> dict[str, Any]:
