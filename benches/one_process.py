@@ -101,7 +101,7 @@ def run_of(shape: str, dtype: str, rival: str) -> Callable[[], float]:
     return lambda: float(run(*batch))
 
 
-def updates(shape: str, dtype: str, rival: str) -> None:
+def answer_with_updates(shape: str, dtype: str, rival: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print is no answer
     run = run_of(shape, dtype, rival)
@@ -156,6 +156,6 @@ def attention_of_torch(*arrays):
 if __name__ == "__main__":
     what, *given = sys.argv[1:]
     if what == "updates":
-        updates(*given)
+        answer_with_updates(*given)
     else:
         print(json.dumps({"step": step, "attention": attention}[what](*given)))
