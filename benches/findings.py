@@ -31,6 +31,8 @@ _BANDWIDTH = {
     "gelu": ("GELU", "GELU"),
     "softmax_loss": ("softmax and cross-entropy of finished logits", "logits 的 softmax 与交叉熵"),
     "adamw": ("AdamW", "AdamW"),
+    "adamw_int8": ("AdamW with moments in 8 bits", "AdamW，动量用 8 位"),
+    "dropout": ("dropout", "dropout"),
     "embedding": ("embedding", "词嵌入"),
 }
 ATTENTION = [(16, 8, 128, 32), (8, 8, 512, 64), (2, 8, 2048, 64), (1, 8, 4096, 64)]  # batch, heads, time, head size
@@ -55,6 +57,12 @@ FINDINGS: dict[str, Finding] = {
         for dtype in ("bfloat16", "float16")
     },
     **{
+        f"step {name} smallest": Finding(
+            f"the same update in the least memory: {name}", f"同一更新，内存最省：{name}", "tokens/s"
+        )
+        for name in _STEP
+    },
+    **{
         f"memory {name} bfloat16": Finding(
             f"its peak memory in bfloat16: {name}", f"其内存峰值，bfloat16：{name}", "MB", SIZE
         )
@@ -62,7 +70,8 @@ FINDINGS: dict[str, Finding] = {
     },
     **{
         f"memory {name} smallest": Finding(
-            f"the same, moments in 8 bits: {name}", f"同上，动量只用 8 位：{name}", "MB", SIZE
+            f"the same, moments in 8 bits, 256 rows at a time: {name}", f"同上，动量只用 8 位，每次 256 行：{name}",
+            "MB", SIZE,
         )
         for name in _STEP
     },

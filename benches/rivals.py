@@ -65,8 +65,8 @@ BFLOAT16 = {  # matrices in 16 bits; torch's by autocast
     "rgz float32": build_rgz,
 }
 FLOAT16 = {"rgz": lambda config: build_rgz(config, dtype="float16"), "rgz float32": build_rgz}
-SMALLEST = {  # all that rgz can keep in 16 bits and in 8: the optimizer's moments
-    "rgz": lambda config: build_rgz(config, dtype="bfloat16", optim_dtype="int8"),
+SMALLEST = {  # all that rgz can keep in 16 bits and in 8, the optimizer's moments; activations of few rows at a time
+    "rgz": lambda config: build_rgz(config, dtype="bfloat16", optim_dtype="int8", portion_tokens=256),
     **{rival: BFLOAT16[rival] for rival in ("torch", "torch.compile")},
 }
 BY_DTYPE = {"float32": RIVALS, "bfloat16": BFLOAT16, "float16": FLOAT16, "smallest": SMALLEST}

@@ -71,6 +71,31 @@ def adamw(random, threads):
     return run, 8 * weight.nbytes, check  # all four read and written
 
 
+def adamw_int8(random, threads):
+    weight, grad, m, v = (np.full(N, value, kind) for value, kind in ((1, "f4"), (0.5, "f4"), (0, "i1"), (0, "u1")))
+    units = [np.zeros(_kernels.moment_blocks(N, N), np.float32) for _ in range(2)]
+
+    def run():  # update number 1; see AdamWState.update
+        numbers = (N, 0.1, 0.9, 0.95, 1e-8, 0.0, 0.1, 0.05, 1.0)
+        _kernels.adamw_int8(weight, None, grad, m, v, *units, *numbers, 7, 1, threads)
+
+    def check():
+        np.testing.assert_allclose(weight[[0, -1]], 0.9, rtol=1e-5)
+        assert not grad.any() and m[0] == 127 and v[0] == 255
+
+    return run, 2 * (weight.nbytes + grad.nbytes + m.nbytes + v.nbytes), check
+
+
+def dropout(random, threads):
+    x, y = np.ones((ROWS, COLUMNS), np.float32), np.empty((ROWS, COLUMNS), np.float32)
+
+    def check():
+        assert abs((y == 0).mean() - 0.1) < 1e-3
+        np.testing.assert_allclose(y[y != 0], 1 / 0.9, rtol=1e-6)
+
+    return lambda: _kernels.dropout_forward(y, x, None, 0.1, 7, 1, threads), 2 * x.nbytes, check
+
+
 def embedding(random, threads):
     table, out = random.random((VOCAB, COLUMNS), dtype=np.float32), np.empty((ROWS, COLUMNS), np.float32)
     tokens = random.integers(0, VOCAB, ROWS).astype(np.int32)
@@ -81,7 +106,9 @@ def embedding(random, threads):
     return lambda: _kernels.embedding_forward(out, tokens, table, None, None, threads), 2 * out.nbytes, check
 
 
-KERNELS = {kernel.__name__: kernel for kernel in (layer_norm, gelu, softmax_loss, adamw, embedding)}
+KERNELS = {
+    kernel.__name__: kernel for kernel in (layer_norm, gelu, softmax_loss, adamw, adamw_int8, dropout, embedding)
+}
 
 
 @pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)

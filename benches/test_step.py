@@ -13,7 +13,7 @@ from rivals import SHAPES, batch_of, config_of, finding_of, flops_per_token, pai
 ROUNDS = {"S": 20, "M": 10, "L": 10}
 
 
-@pytest.mark.parametrize(("dtype", "rival"), pairs("float32", "bfloat16", "float16"))
+@pytest.mark.parametrize(("dtype", "rival"), pairs("float32", "bfloat16", "float16", "smallest"))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_step(benchmark, sgemm_gflops, needs, shape, dtype, rival):
     needs(rival)

@@ -254,9 +254,15 @@ def philox4x32(counter, stream, seed):
     return np.stack(words, axis=-1)
 
 
+def draws(n, stream, seed, first=0):
+    """Of n elements in blocks of 64 from place `first` on: word w of counter (first + 64 b + q) is for element
+    64 b + 16 w + q."""
+    i = np.arange(n)
+    return philox4x32(first + i // 64 * 64 + i % 16, stream, seed)[i, i % 64 // 16]
+
+
 def dropout_factors(shape, p, seed, stream):
-    n = math.prod(shape)
-    words = philox4x32(np.arange(-(-n // 4)), stream, seed).ravel()[:n]
+    words = draws(math.prod(shape), stream, seed)
     return np.where(words >= int(p * 2.0**32), 1.0 / (1.0 - p), 0.0).reshape(shape)
 
 

@@ -8,8 +8,8 @@
  *   correction_k = 1 - beta_k^t at update t. Decay applies to the first n_decayed elements only. copy (n_decayed; NULL:
  *   none) is the new weight of these, rounded to the storage that passes compute with.
  *
- *   adamw_bf16: the same with m and v stored in bfloat16, each rounded up or down by 16 random bits: those of Philox with
- *     key seed and counter (the element's place rounded down to a block of 64, plus its place there mod 16, stream)
+ *   adamw_bf16: the same with m and v stored in bfloat16, each rounded up or down by 16 random bits: half of the element's
+ *     draw, see simd/philox.h, with key seed and blocks that begin at places 0 and n_decayed
  *
  *   adamw_int8: the same with each in 8 bits and, for every block of RGZ_MOMENT_BLOCK elements (the decayed ones have
  *     blocks of their own), a unit u: m = sign(q) q^2 u of -127 <= q <= 127 and v = q^4 u of 0 <= q <= 255, rounded to one
@@ -68,7 +68,7 @@ static void round_stochastically(uint16_t *to, const float *x, const uint32_t *r
 }
 
 enum { BLOCK = RGZ_MOMENT_BLOCK };
-_Static_assert(RGZ_CHUNK % BLOCK == 0 && BLOCK % PHILOX_WORDS == 0, "blocks fill chunks, draws fill blocks");
+_Static_assert(RGZ_CHUNK % BLOCK == 0 && BLOCK % PHILOX_BLOCK == 0, "blocks fill chunks, draws fill blocks");
 
 /* Where the largest of a block is smaller, its moments move nothing. */
 #define LEAST_LARGEST 1e-30f
@@ -84,43 +84,45 @@ RGZ_INLINE float largest_of(const float *x, rgz_int n) {
     return largest > LEAST_LARGEST ? largest : LEAST_LARGEST;
 }
 
-/* From [0, 1): what is left of a number, in steps, goes up where it makes 1 of it. Loops have no branches, which draws
- * would have mispredicted every other time. */
+/* From [0, 1): a level goes up where it is less than the share of the step that is left of the number. Loops have no
+ * branches, which draws would have mispredicted every other time. */
 RGZ_INLINE float draw(uint32_t random) { return (float)(int32_t)(random & 0xffffu) * 0x1p-16f; }
 
 /* NaN becomes the largest level, for no integer holds it: that it was there shows in the weight. */
 static float round_to_squares(int8_t *to, const float *x, const uint32_t *random, rgz_int n) {
-    const float unit = largest_of(x, n) / (127.0f * 127.0f);
+    const float largest = largest_of(x, n);
+    const vf inverse = vf_set1(1.0f / largest), top = vf_set1(127.0f);
     float root[BLOCK];
     RGZ_FOR_VECTORS (i, live, n) {
-        const vf size = vf_div(vf_size(vf_load_n(x + i, live)), vf_set1(unit));
-        vf_store(root + i, vf_min(vf_sqrt(size), vf_set1(127.0f)));
+        const vf share = vf_mul(vf_size(vf_load_n(x + i, live)), inverse);
+        vf_store(root + i, vf_min(vf_mul(vf_sqrt(share), top), top));
     }
     for (rgz_int i = 0; i < n; i++) {
         const float level = (float)(int32_t)root[i], step = 2.0f * level + 1.0f;
-        const float left = (root[i] * root[i] - level * level) / step;
-        to[i] = (int8_t)(int32_t)copysignf((float)(int32_t)(level + (float)(int32_t)(left + draw(random[i]))), x[i]);
+        const int up = draw(random[i]) * step < root[i] * root[i] - level * level;
+        to[i] = (int8_t)(int32_t)copysignf(level + (float)up, x[i]);
     }
-    return unit;
+    return largest / (127.0f * 127.0f);
 }
 
 static float round_to_fourth_powers(uint8_t *to, const float *x, const uint32_t *random, rgz_int n) {
-    const float unit = largest_of(x, n) / (255.0f * 255.0f * 255.0f * 255.0f);
+    const float largest = largest_of(x, n);
+    const vf inverse = vf_set1(1.0f / largest), top = vf_set1(255.0f);
     float root[BLOCK];
     RGZ_FOR_VECTORS (i, live, n) {
-        const vf size = vf_div(vf_load_n(x + i, live), vf_set1(unit));
-        vf_store(root + i, vf_min(vf_sqrt(vf_sqrt(size)), vf_set1(255.0f)));
+        const vf share = vf_mul(vf_load_n(x + i, live), inverse);
+        vf_store(root + i, vf_min(vf_mul(vf_sqrt(vf_sqrt(share)), top), top));
     }
     for (rgz_int i = 0; i < n; i++) {
         const float level = (float)(int32_t)root[i], next = level + 1.0f;
         const float below = level * level * level * level, power = root[i] * root[i] * root[i] * root[i];
-        const float left = (power - below) / (next * next * next * next - below);
-        const int32_t q = (int32_t)level + (int32_t)(left + draw(random[i] >> 16));
+        const int up = draw(random[i] >> 16) * (next * next * next * next - below) < power - below;
+        const int32_t q = (int32_t)level + up;
         int32_t bits; /* above 0 where x is */
         memcpy(&bits, x + i, sizeof bits);
         to[i] = (uint8_t)(q + ((q == 0) & (bits > 0)));
     }
-    return unit;
+    return largest / (255.0f * 255.0f * 255.0f * 255.0f);
 }
 
 /* What an update is told besides the vectors. */
@@ -157,9 +159,8 @@ RGZ_INLINE void read_moments(const moment_kind kind, float *m, float *v, moments
 
 RGZ_INLINE void write_moments(const moment_kind kind, moments to, const float *m, const float *v, rgz_int first,
                               rgz_int block, rgz_int n, update u) {
-    uint32_t random[BLOCK]; /* the draws of 64 elements are those of the first one's place */
-    for (rgz_int i = 0; i < n; i += PHILOX_WORDS)
-        philox4x32(random + i, PHILOX_QUADS, (uint64_t)(first + i), u.stream, u.seed);
+    uint32_t random[BLOCK];
+    for (rgz_int i = 0; i < n; i += PHILOX_BLOCK) philox4x32(random + i, (uint64_t)(first + i), u.stream, u.seed);
     if (kind == IN_BF16) {
         round_stochastically((uint16_t *)to.m + first, m, random, 0, n);
         round_stochastically((uint16_t *)to.v + first, v, random, 16, n);

@@ -86,6 +86,19 @@ RGZ_INLINE void vf_transpose(vf r[VLEN]) {
     for (int i = 0; i < VLEN; i++) r[i] = u[i];
 }
 
+#define VW_LANES 4
+typedef __m256i vw;
+
+RGZ_INLINE vw vw_set1(uint64_t x) { return _mm256_set1_epi64x((long long)x); }
+RGZ_INLINE vw vw_from(uint64_t x) { return _mm256_add_epi64(vw_set1(x), _mm256_setr_epi64x(0, 1, 2, 3)); }
+RGZ_INLINE vw vw_xor(vw x, vw y) { return _mm256_xor_si256(x, y); }
+RGZ_INLINE vw vw_high(vw x) { return _mm256_srli_epi64(x, 32); }
+RGZ_INLINE vw vw_product(vw x, vw y) { return _mm256_mul_epu32(x, y); }
+RGZ_INLINE void vw_store_low(uint32_t *p, vw x) {
+    const __m256i low = _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(low));
+}
+
 RGZ_INLINE __m128i half_load_n(const uint16_t *p, rgz_int n) {
     if (n >= VLEN) return _mm_loadu_si128((const __m128i *)p);
     uint16_t lanes[VLEN] = {0};

@@ -70,6 +70,16 @@ RGZ_INLINE void vf_transpose(vf r[VLEN]) {
     for (int i = 0; i < VLEN; i++) r[i] = u[i];
 }
 
+#define VW_LANES 8
+typedef __m512i vw;
+
+RGZ_INLINE vw vw_set1(uint64_t x) { return _mm512_set1_epi64((long long)x); }
+RGZ_INLINE vw vw_from(uint64_t x) { return _mm512_add_epi64(vw_set1(x), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7)); }
+RGZ_INLINE vw vw_xor(vw x, vw y) { return _mm512_xor_si512(x, y); }
+RGZ_INLINE vw vw_high(vw x) { return _mm512_srli_epi64(x, 32); }
+RGZ_INLINE vw vw_product(vw x, vw y) { return _mm512_mul_epu32(x, y); }
+RGZ_INLINE void vw_store_low(uint32_t *p, vw x) { _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi64_epi32(x)); }
+
 RGZ_INLINE __m256i half_load_n(const uint16_t *p, rgz_int n) {
     return n >= VLEN ? _mm256_loadu_si256((const __m256i *)p) : _mm256_maskz_loadu_epi16(vf_lanes_below(n), p);
 }

@@ -61,6 +61,23 @@ RGZ_INLINE void vf_transpose(vf r[VLEN]) {
     }
 }
 
+/* Words of 64 bits, half as many as a vector has lanes. */
+#define VW_LANES (VLEN / 2)
+typedef struct {
+    uint64_t a[VW_LANES];
+} vw;
+#define RGZ_WORDS for (int l = 0; l < VW_LANES; l++)
+
+RGZ_INLINE vw vw_set1(uint64_t x) { vw r; RGZ_WORDS r.a[l] = x; return r; }
+RGZ_INLINE vw vw_from(uint64_t x) { vw r; RGZ_WORDS r.a[l] = x + (uint64_t)l; return r; } /* x, x + 1, .. */
+RGZ_INLINE vw vw_xor(vw x, vw y) { RGZ_WORDS x.a[l] ^= y.a[l]; return x; }
+RGZ_INLINE vw vw_high(vw x) { RGZ_WORDS x.a[l] >>= 32; return x; }                     /* upper halves */
+RGZ_INLINE void vw_store_low(uint32_t *p, vw x) { RGZ_WORDS p[l] = (uint32_t)x.a[l]; } /* lower halves */
+RGZ_INLINE vw vw_product(vw x, vw y) {                                                 /* of lower halves */
+    RGZ_WORDS x.a[l] = (x.a[l] & 0xffffffffu) * (y.a[l] & 0xffffffffu);
+    return x;
+}
+
 /* Storage in 16 bits: each lane rounded to nearest, halves to even, subnormals kept; what is too large becomes inf.
  * NaN becomes, and stays, a NaN of its sign: in bfloat16 always 0x7fc0; in float16 a quiet one with the upper bits of
  * its payload. Wider again every value is exact, and a signalling NaN of float16 quiet. */

@@ -62,6 +62,16 @@ RGZ_INLINE void vf_transpose(vf r[VLEN]) {
     r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
 
+#define VW_LANES 2
+typedef uint64x2_t vw;
+
+RGZ_INLINE vw vw_set1(uint64_t x) { return vdupq_n_u64(x); }
+RGZ_INLINE vw vw_from(uint64_t x) { return vcombine_u64(vcreate_u64(x), vcreate_u64(x + 1)); }
+RGZ_INLINE vw vw_xor(vw x, vw y) { return veorq_u64(x, y); }
+RGZ_INLINE vw vw_high(vw x) { return vshrq_n_u64(x, 32); }
+RGZ_INLINE vw vw_product(vw x, vw y) { return vmull_u32(vmovn_u64(x), vmovn_u64(y)); }
+RGZ_INLINE void vw_store_low(uint32_t *p, vw x) { vst1_u32(p, vmovn_u64(x)); }
+
 RGZ_INLINE uint16x4_t half_load_n(const uint16_t *p, rgz_int n) {
     if (n >= VLEN) return vld1_u16(p);
     uint16_t lanes[VLEN] = {0, 0, 0, 0};

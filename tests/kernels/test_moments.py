@@ -1,6 +1,8 @@
-"""Moments in 8 bits: right on average, never a v of 0 that is not, and units that suit their block alone."""
+"""Moments in bfloat16 are rounded by the words of Philox; in 8 bits they are right on average, never a v of 0 that is
+not, and units suit their block alone."""
 
 import numpy as np
+import oracles
 import pytest
 from calls import floats
 
@@ -21,6 +23,18 @@ def rounded(values, which, stream=0, n_decayed=0):
     if which == "m":
         return np.sign(m) * m.astype(float) ** 2 * units[0][places]
     return v.astype(float) ** 4 * units[1][places]
+
+
+@pytest.mark.parametrize(("n", "seed", "stream"), [(1, 0, 0), (700, 2**64 - 1, 2**63 + 5)])
+def test_each_half_of_a_word_rounds_one_moment_in_bfloat16(isa, n, seed, stream):
+    grad = floats(np.random.default_rng(0), n)
+    weight, m, v = np.zeros(n, np.float32), np.zeros(n, np.uint16), np.zeros(n, np.uint16)
+    numbers = (n // 2, 1e-3, 0.0, 0.0, 1e-8, 0.0, 1.0, 1.0, 1.0)  # as above
+    _kernels.adamw_bf16(weight, None, grad.copy(), m, v, *numbers, seed, stream, 2)
+    parts = oracles.draws(n // 2, stream, seed), oracles.draws(n - n // 2, stream, seed, first=n // 2)
+    words = np.concatenate(parts).astype(np.uint32)
+    for got, exact, draw in ((m, grad, words & 0xFFFF), (v, grad * grad, words >> 16)):
+        np.testing.assert_array_equal(got, (exact.view(np.uint32) + draw) >> 16)
 
 
 @pytest.mark.parametrize("which", ["m", "v"])
