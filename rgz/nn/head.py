@@ -10,7 +10,8 @@ from rgz.nn.embedding import TOKEN_WEIGHT
 from rgz.nn.layer import Layer, Pass
 
 _SLICE_BYTES = 24 << 20  # of logits at a time: few enough to matter little, rows enough to keep sgemm's tiles full
-_SLICE_ROWS = 264  # at least: whole strips of 12, as high as a register tile of AVX-512
+_STRIP = 12  # rows: as high as a register tile of AVX-512
+_SLICE_ROWS = 22 * _STRIP  # of a large vocabulary at least, or else half of all rows
 
 
 class LMHead(Layer):
@@ -33,7 +34,8 @@ class LMHead(Layer):
         self.dbias = gradients["lm_head.bias"] if gradients and self.has_bias else None
 
     def plan_loss(self, arena: Arena, rows: int) -> None:
-        at_once = min(rows, max(_SLICE_ROWS, _SLICE_BYTES // (4 * self.vocab) // 64 * 64))
+        half = -(-rows // (2 * _STRIP)) * _STRIP
+        at_once = min(rows, max(min(_SLICE_ROWS, half), _SLICE_BYTES // (4 * self.vocab) // 64 * 64))
         self.slice = arena.float_scratch("logits", at_once, self.vocab, phase="head")
         self.losses = arena.floats(rows)
 

@@ -214,3 +214,13 @@ def test_head_agrees_with_oracle_and_finite_differences(isa, bias):
         ):
             slope = oracle.slope(formula, params, name, direction)
             assert abs((g * direction).sum() - slope) < 1e-4 * np.linalg.norm(g), name
+
+
+@pytest.mark.parametrize(
+    ("vocab", "rows", "kept"),
+    [(50257, 1000, 264), (50257, 512, 264), (50257, 256, 132), (50257, 100, 64), (50257, 16, 16), (6400, 512, 512)],
+)
+def test_logits_of_a_large_vocabulary_are_kept_of_few_rows_at_a_time(vocab, rows, kept):
+    head = LMHead(vocab, C, False, False, 0.3)
+    head.plan_loss(Arena(), rows)
+    assert head.slice.shape == (kept, vocab)
