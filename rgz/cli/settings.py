@@ -170,10 +170,12 @@ def make_trainer(
     return trainer
 
 
-def train_or_plan(trainer: Trainer, texts: Texts, *, dry_run: bool, chosen: Sequence[str] = ()) -> None:
+def train_or_plan(
+    trainer: Trainer, texts: Texts, *, dry_run: bool, chosen: Sequence[str] = (), advice: Sequence[str] = ()
+) -> None:
     """Print the plan; unless that was all that was wanted, train and say what to do next.
 
-    chosen : the flags that were not given but chosen for this text.
+    chosen : the flags that were not given but chosen for this text. advice : lines about flags that were not.
     """
     from rgz.cli.estimate import describe, estimate
 
@@ -183,7 +185,7 @@ def train_or_plan(trainer: Trainer, texts: Texts, *, dry_run: bool, chosen: Sequ
     plan = describe(trainer, texts, estimate(trainer))
     if chosen:
         plan.append(tr("(chosen for this text: {flags})", flags=" ".join(chosen)))
-    for line in plan:
+    for line in (*plan, *advice):
         result(line) if dry_run else say(line)
     if dry_run:
         say_all(trainer.prepare().notices)

@@ -10,7 +10,7 @@ import click
 
 from rgz.cli.command import Command, Flag
 from rgz.cli.flags import CHOSEN, training_flags
-from rgz.cli.recipe import BY_SIZE, choose_rate, choose_size, count_tokens
+from rgz.cli.recipe import BY_SIZE, advise_dtype, choose_rate, choose_size, count_tokens
 from rgz.cli.runs import load_run
 from rgz.cli.settings import (
     Settings,
@@ -78,4 +78,4 @@ def sft(ctx: click.Context, data: tuple[str, ...], source: str, dry_run: bool, *
     args = settings.arguments(f"{loaded.run_name}-sft")
     info = run_info("sft", data, validation, source=os.path.abspath(loaded.folder), turns=usual_turns(texts.train))
     trainer = make_trainer(loaded.model, loaded.tokenizer, texts, args, info)
-    train_or_plan(trainer, texts, dry_run=dry_run, chosen=chosen)
+    train_or_plan(trainer, texts, dry_run=dry_run, chosen=chosen, advice=advise_dtype(settings))

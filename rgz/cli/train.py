@@ -14,6 +14,7 @@ from rgz.cli.progress import counted, shown_progress
 from rgz.cli.recipe import (
     BY_CORPUS,
     BY_SIZE,
+    advise_dtype,
     choose_for_small_corpus,
     choose_rate,
     choose_size,
@@ -119,7 +120,7 @@ def train(ctx: click.Context, data: tuple[str, ...], dry_run: bool, **_: Any) ->
     refuse_too_large(config, args)
     info = run_info("train", data, validation)
     trainer = make_trainer(Model(config, seed=args.seed), tokenizer, texts, args, info)
-    train_or_plan(trainer, texts, dry_run=dry_run, chosen=chosen)
+    train_or_plan(trainer, texts, dry_run=dry_run, chosen=chosen, advice=advise_dtype(settings))
 
 
 def preset_for(characters: int) -> str:
