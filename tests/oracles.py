@@ -254,15 +254,9 @@ def philox4x32(counter, stream, seed):
     return np.stack(words, axis=-1)
 
 
-def draws(n, stream, seed, first=0):
-    """Of n elements in blocks of 64 from place `first` on: word w of counter (first + 64 b + q) is for element
-    64 b + 16 w + q."""
-    i = np.arange(n)
-    return philox4x32(first + i // 64 * 64 + i % 16, stream, seed)[i, i % 64 // 16]
-
-
 def dropout_factors(shape, p, seed, stream):
-    words = draws(math.prod(shape), stream, seed)
+    n = math.prod(shape)
+    words = philox4x32(np.arange(-(-n // 4)), stream, seed).ravel()[:n]
     return np.where(words >= int(p * 2.0**32), 1.0 / (1.0 - p), 0.0).reshape(shape)
 
 
@@ -299,6 +293,16 @@ def adamw(
 def adamw_with_copy(**arguments):
     out = adamw(**arguments)
     return out | {"copy": out["weight"][: arguments["n_decayed"]]}
+
+
+def moment_draws(n, n_decayed, seed, stream):
+    """The words that round the moments: in blocks of 64, four to a counter from (place of the block) on."""
+    words = [
+        philox4x32(begin + first + np.arange(16), stream, seed).ravel()[: end - begin - first]
+        for begin, end in ((0, n_decayed), (n_decayed, n))
+        for first in range(0, end - begin, 64)
+    ]
+    return np.concatenate(words).astype(np.uint32)
 
 
 def adamw_bf16(seed, stream, **arguments):

@@ -9,7 +9,8 @@
  *   none) is the new weight of these, rounded to the storage that passes compute with.
  *
  *   adamw_bf16: the same with m and v stored in bfloat16, each rounded up or down by 16 random bits: half of the element's
- *     draw, see simd/philox.h, with key seed and blocks that begin at places 0 and n_decayed
+ *     word of Philox with key seed; element i of a block of 64 has word i mod 4 of counter (its place + i / 4, stream),
+ *     where blocks begin at places 0 and n_decayed
  *
  *   adamw_int8: the same with each in 8 bits and, for every block of RGZ_MOMENT_BLOCK elements (the decayed ones have
  *     blocks of their own), a unit u: m = sign(q) q^2 u of -127 <= q <= 127 and v = q^4 u of 0 <= q <= 255, rounded to one
@@ -68,7 +69,7 @@ static void round_stochastically(uint16_t *to, const float *x, const uint32_t *r
 }
 
 enum { BLOCK = RGZ_MOMENT_BLOCK };
-_Static_assert(RGZ_CHUNK % BLOCK == 0 && BLOCK % PHILOX_BLOCK == 0, "blocks fill chunks, draws fill blocks");
+_Static_assert(RGZ_CHUNK % BLOCK == 0 && BLOCK % PHILOX_WORDS == 0, "blocks fill chunks, draws fill blocks");
 
 /* Where the largest of a block is smaller, its moments move nothing. */
 #define LEAST_LARGEST 1e-30f
@@ -160,7 +161,7 @@ RGZ_INLINE void read_moments(const moment_kind kind, float *m, float *v, moments
 RGZ_INLINE void write_moments(const moment_kind kind, moments to, const float *m, const float *v, rgz_int first,
                               rgz_int block, rgz_int n, update u) {
     uint32_t random[BLOCK];
-    for (rgz_int i = 0; i < n; i += PHILOX_BLOCK) philox4x32(random + i, (uint64_t)(first + i), u.stream, u.seed);
+    for (rgz_int i = 0; i < n; i += PHILOX_WORDS) philox4x32(random + i, (uint64_t)(first + i), u.stream, u.seed);
     if (kind == IN_BF16) {
         round_stochastically((uint16_t *)to.m + first, m, random, 0, n);
         round_stochastically((uint16_t *)to.v + first, v, random, 16, n);

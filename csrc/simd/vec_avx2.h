@@ -94,9 +94,12 @@ RGZ_INLINE vw vw_from(uint64_t x) { return _mm256_add_epi64(vw_set1(x), _mm256_s
 RGZ_INLINE vw vw_xor(vw x, vw y) { return _mm256_xor_si256(x, y); }
 RGZ_INLINE vw vw_high(vw x) { return _mm256_srli_epi64(x, 32); }
 RGZ_INLINE vw vw_product(vw x, vw y) { return _mm256_mul_epu32(x, y); }
-RGZ_INLINE void vw_store_low(uint32_t *p, vw x) {
-    const __m256i low = _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
-    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(low));
+RGZ_INLINE vw low_pairs(vw x, vw y) { return _mm256_blend_epi32(x, _mm256_slli_epi64(y, 32), 0xaa); }
+RGZ_INLINE void vw_store_quads(uint32_t *p, const vw c[4]) {
+    const vw first = low_pairs(c[0], c[1]), second = low_pairs(c[2], c[3]);
+    const vw even = _mm256_unpacklo_epi64(first, second), odd = _mm256_unpackhi_epi64(first, second);
+    _mm256_storeu_si256((__m256i *)p, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256((__m256i *)(p + 8), _mm256_permute2x128_si256(even, odd, 0x31));
 }
 
 RGZ_INLINE __m128i half_load_n(const uint16_t *p, rgz_int n) {

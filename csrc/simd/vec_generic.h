@@ -71,11 +71,14 @@ typedef struct {
 RGZ_INLINE vw vw_set1(uint64_t x) { vw r; RGZ_WORDS r.a[l] = x; return r; }
 RGZ_INLINE vw vw_from(uint64_t x) { vw r; RGZ_WORDS r.a[l] = x + (uint64_t)l; return r; } /* x, x + 1, .. */
 RGZ_INLINE vw vw_xor(vw x, vw y) { RGZ_WORDS x.a[l] ^= y.a[l]; return x; }
-RGZ_INLINE vw vw_high(vw x) { RGZ_WORDS x.a[l] >>= 32; return x; }                     /* upper halves */
-RGZ_INLINE void vw_store_low(uint32_t *p, vw x) { RGZ_WORDS p[l] = (uint32_t)x.a[l]; } /* lower halves */
-RGZ_INLINE vw vw_product(vw x, vw y) {                                                 /* of lower halves */
+RGZ_INLINE vw vw_high(vw x) { RGZ_WORDS x.a[l] >>= 32; return x; } /* upper halves */
+RGZ_INLINE vw vw_product(vw x, vw y) { /* of lower halves */
     RGZ_WORDS x.a[l] = (x.a[l] & 0xffffffffu) * (y.a[l] & 0xffffffffu);
     return x;
+}
+/* The lower halves of the first lanes of all four, then of the second lanes, .. */
+RGZ_INLINE void vw_store_quads(uint32_t *p, const vw c[4]) {
+    RGZ_WORDS for (int w = 0; w < 4; w++) p[4 * l + w] = (uint32_t)c[w].a[l];
 }
 
 /* Storage in 16 bits: each lane rounded to nearest, halves to even, subnormals kept; what is too large becomes inf.

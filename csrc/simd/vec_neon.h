@@ -70,7 +70,11 @@ RGZ_INLINE vw vw_from(uint64_t x) { return vcombine_u64(vcreate_u64(x), vcreate_
 RGZ_INLINE vw vw_xor(vw x, vw y) { return veorq_u64(x, y); }
 RGZ_INLINE vw vw_high(vw x) { return vshrq_n_u64(x, 32); }
 RGZ_INLINE vw vw_product(vw x, vw y) { return vmull_u32(vmovn_u64(x), vmovn_u64(y)); }
-RGZ_INLINE void vw_store_low(uint32_t *p, vw x) { vst1_u32(p, vmovn_u64(x)); }
+RGZ_INLINE void vw_store_quads(uint32_t *p, const vw c[4]) {
+    const vw first = vsliq_n_u64(c[0], c[1], 32), second = vsliq_n_u64(c[2], c[3], 32);
+    vst1q_u32(p, vreinterpretq_u32_u64(vzip1q_u64(first, second)));
+    vst1q_u32(p + 4, vreinterpretq_u32_u64(vzip2q_u64(first, second)));
+}
 
 RGZ_INLINE uint16x4_t half_load_n(const uint16_t *p, rgz_int n) {
     if (n >= VLEN) return vld1_u16(p);

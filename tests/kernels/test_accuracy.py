@@ -199,7 +199,8 @@ def kept(n, p, seed, stream):
 def test_dropout_draws_philox_words(isa):
     """Bisecting p shows each element's word to the 24 bits that a float32 p has."""
     for seed, stream in ((0, 0), (2**64 - 1, 2**64 - 1), (2**33, 2**35 + 1)):
-        for i, word in list(enumerate(oracles.draws(150, stream, seed)))[::7]:
+        words = oracles.philox4x32(np.arange(38), stream, seed).ravel()[:150]
+        for i, word in list(enumerate(words))[::7]:
             below = np.float32(int(word) / 2**32)
             while int(float(below) * 2**32) > word:
                 below = np.nextafter(below, np.float32(0))

@@ -31,8 +31,7 @@ def test_each_half_of_a_word_rounds_one_moment_in_bfloat16(isa, n, seed, stream)
     weight, m, v = np.zeros(n, np.float32), np.zeros(n, np.uint16), np.zeros(n, np.uint16)
     numbers = (n // 2, 1e-3, 0.0, 0.0, 1e-8, 0.0, 1.0, 1.0, 1.0)  # as above
     _kernels.adamw_bf16(weight, None, grad.copy(), m, v, *numbers, seed, stream, 2)
-    parts = oracles.draws(n // 2, stream, seed), oracles.draws(n - n // 2, stream, seed, first=n // 2)
-    words = np.concatenate(parts).astype(np.uint32)
+    words = oracles.moment_draws(n, n // 2, seed, stream)
     for got, exact, draw in ((m, grad, words & 0xFFFF), (v, grad * grad, words >> 16)):
         np.testing.assert_array_equal(got, (exact.view(np.uint32) + draw) >> 16)
 
