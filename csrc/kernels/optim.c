@@ -8,13 +8,13 @@
  *   correction_k = 1 - beta_k^t at update t. Decay applies to the first n_decayed elements only. copy (n_decayed; NULL:
  *   none) is the new weight of these, rounded to the storage that passes compute with.
  *
- *   adamw_bf16: the same with m and v stored in bfloat16, each rounded up or down by 16 random bits: half of the element's
- *     word of Philox with key seed; element i of a block of 64 has word i mod 4 of counter (its place + i / 4, stream),
- *     where blocks begin at places 0 and n_decayed
+ *   adamw_bf16: the same with m and v stored in bfloat16, each rounded up or down by 16 random bits: m by the lower half
+ *     and v by the upper half of a word of Philox with key seed. Element i of a block of 64, the first of which is at
+ *     place p, has word i mod 4 of counter (p + i / 4, stream); blocks begin at 0 and anew at n_decayed.
  *
  *   adamw_int8: the same with each in 8 bits and, for every block of RGZ_MOMENT_BLOCK elements (the decayed ones have
  *     blocks of their own), a unit u: m = sign(q) q^2 u of -127 <= q <= 127 and v = q^4 u of 0 <= q <= 255, rounded to one
- *     of the two neighbours by the same random bits, so that the mean is right. A v that is not 0 never becomes 0, by
+ *     of the two neighbours by the same random bits, so that the mean is right to 2^-17 of their distance. A v that is not 0 never becomes 0, by
  *     which m would be divided, but at least the smallest one of its block: the largest times 2.4e-10.
  *
  * Shapes: all of n floats, units of one for every block; partial is scratch of ceil(n / RGZ_NORM_BLOCK) doubles.
@@ -79,15 +79,15 @@ RGZ_INLINE vf vf_size(vf x) { return vf_max(x, vf_sub(vf_zero(), x)); }
 RGZ_INLINE float largest_of(const float *x, rgz_int n) {
     vf top = vf_zero();
     RGZ_FOR_VECTORS (i, live, n) {
-        top = vf_max(top, vf_size(vf_load_n(x + i, live))); /* lanes that are not live are 0 */
+        top = vf_max(vf_size(vf_load_n(x + i, live)), top); /* NaN leaves it; lanes that are not live are 0 */
     }
     const float largest = vf_max_lane(top);
     return largest > LEAST_LARGEST ? largest : LEAST_LARGEST;
 }
 
-/* From [0, 1): a level goes up where it is less than the share of the step that is left of the number. Loops have no
+/* From (0, 1): a level goes up where it is less than the share of the step that is left of the number. Loops have no
  * branches, which draws would have mispredicted every other time. */
-RGZ_INLINE float draw(uint32_t random) { return (float)(int32_t)(random & 0xffffu) * 0x1p-16f; }
+RGZ_INLINE float draw(uint32_t random) { return (float)(int32_t)(random & 0xffffu) * 0x1p-16f + 0x1p-17f; }
 
 /* NaN becomes the largest level, for no integer holds it: that it was there shows in the weight. */
 static float round_to_squares(int8_t *to, const float *x, const uint32_t *random, rgz_int n) {

@@ -94,9 +94,9 @@ RGZ_INLINE vw vw_from(uint64_t x) { return _mm256_add_epi64(vw_set1(x), _mm256_s
 RGZ_INLINE vw vw_xor(vw x, vw y) { return _mm256_xor_si256(x, y); }
 RGZ_INLINE vw vw_high(vw x) { return _mm256_srli_epi64(x, 32); }
 RGZ_INLINE vw vw_product(vw x, vw y) { return _mm256_mul_epu32(x, y); }
-RGZ_INLINE vw low_pairs(vw x, vw y) { return _mm256_blend_epi32(x, _mm256_slli_epi64(y, 32), 0xaa); }
+RGZ_INLINE vw vw_pairs(vw x, vw y) { return _mm256_blend_epi32(x, _mm256_slli_epi64(y, 32), 0xaa); }
 RGZ_INLINE void vw_store_quads(uint32_t *p, const vw c[4]) {
-    const vw first = low_pairs(c[0], c[1]), second = low_pairs(c[2], c[3]);
+    const vw first = vw_pairs(c[0], c[1]), second = vw_pairs(c[2], c[3]);
     const vw even = _mm256_unpacklo_epi64(first, second), odd = _mm256_unpackhi_epi64(first, second);
     _mm256_storeu_si256((__m256i *)p, _mm256_permute2x128_si256(even, odd, 0x20));
     _mm256_storeu_si256((__m256i *)(p + 8), _mm256_permute2x128_si256(even, odd, 0x31));

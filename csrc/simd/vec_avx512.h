@@ -78,9 +78,9 @@ RGZ_INLINE vw vw_from(uint64_t x) { return _mm512_add_epi64(vw_set1(x), _mm512_s
 RGZ_INLINE vw vw_xor(vw x, vw y) { return _mm512_xor_si512(x, y); }
 RGZ_INLINE vw vw_high(vw x) { return _mm512_srli_epi64(x, 32); }
 RGZ_INLINE vw vw_product(vw x, vw y) { return _mm512_mul_epu32(x, y); }
-RGZ_INLINE vw low_pairs(vw x, vw y) { return _mm512_mask_shuffle_epi32(x, 0xaaaa, y, _MM_PERM_CCAA); }
+RGZ_INLINE vw vw_pairs(vw x, vw y) { return _mm512_mask_shuffle_epi32(x, 0xaaaa, y, _MM_PERM_CCAA); }
 RGZ_INLINE void vw_store_quads(uint32_t *p, const vw c[4]) {
-    const vw first = low_pairs(c[0], c[1]), second = low_pairs(c[2], c[3]);
+    const vw first = vw_pairs(c[0], c[1]), second = vw_pairs(c[2], c[3]);
     const vw lower = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), upper = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
     _mm512_storeu_si512(p, _mm512_permutex2var_epi64(first, lower, second));
     _mm512_storeu_si512(p + 16, _mm512_permutex2var_epi64(first, upper, second));

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _TRAINING = tuple(f.name for f in dataclasses.fields(TrainingArguments))
 _MODEL = tuple(f.name for f in dataclasses.fields(ModelConfig))
+_WORTH_ADVICE = 60  # seconds of training
 RUNS = "runs"
 
 
@@ -175,17 +176,21 @@ def train_or_plan(
 ) -> None:
     """Print the plan; unless that was all that was wanted, train and say what to do next.
 
-    chosen : the flags that were not given but chosen for this text. advice : lines about flags that were not.
+    chosen : the flags that were not given but chosen for this text. advice : lines about flags that were not, for
+    a run that is worth a change.
     """
     from rgz.cli.estimate import describe, estimate
 
     assert trainer.run is not None
     if not dry_run:
         trainer.run.refuse_if_unusable(overwrite=trainer.args.overwrite)
-    plan = describe(trainer, texts, estimate(trainer))
+    expected = estimate(trainer)
+    plan = describe(trainer, texts, expected)
     if chosen:
         plan.append(tr("(chosen for this text: {flags})", flags=" ".join(chosen)))
-    for line in (*plan, *advice):
+    if expected.seconds >= _WORTH_ADVICE:
+        plan += advice
+    for line in plan:
         result(line) if dry_run else say(line)
     if dry_run:
         say_all(trainer.prepare().notices)

@@ -11,7 +11,7 @@ from rgz.nn.layer import Layer, Pass
 
 _SLICE_BYTES = 24 << 20  # of logits at a time: few enough to matter little, rows enough to keep sgemm's tiles full
 _STRIP = 12  # rows: as high as a register tile of AVX-512
-_SLICE_ROWS = 22 * _STRIP  # of a large vocabulary at least, or else half of all rows
+_SLICE_ROWS = 22 * _STRIP  # however large the vocabulary, unless that is more than half of all rows
 
 
 class LMHead(Layer):

@@ -1,5 +1,6 @@
 """Where memory does not suffice a line says what helps: of text what is to be cut, else options of the command."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,9 +116,10 @@ build_app().main(["tokenize", sys.argv[1], "--tokenizer", "byte", "--limit", "0"
 def test_a_long_line_is_named_where_memory_ends_indeed(tmp_path, room, told):
     path = tmp_path / "long.txt"
     path.write_text(LONG * 4, encoding="utf-8")
+    installed = str(Path(rgz.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, path, str(room << 20)],
-        env={"PYTHONPATH": str(Path(rgz.__file__).parents[1]), "RGZ_LANG": "en", "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": installed, "RGZ_LANG": "en", "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         encoding="utf-8",
         timeout=100,

@@ -11,15 +11,21 @@ from rgz import _kernels
 N = 256 * 40
 
 
-def rounded(values, which, stream=0, n_decayed=0):
-    """What is stored of moments that an update makes of `values` (m), or of their squares (v)."""
+def stored(values, stream=0, n_decayed=0):
+    """m, v and their units, as an update leaves them that makes `values` and their squares of moments that were 0."""
     n = len(values)
     m, v = np.zeros(n, np.int8), np.zeros(n, np.uint8)
     units = [np.zeros(_kernels.moment_blocks(n, n_decayed), np.float32) for _ in range(2)]
     numbers = (n_decayed, 1e-3, 0.0, 0.0, 1e-8, 0.0, 1.0, 1.0, 1.0)  # beta1 = beta2 = 0: the moments are g and g^2
     weight, grad = np.zeros(n, np.float32), values.astype(np.float32)
     _kernels.adamw_int8(weight, None, grad, m, v, *units, *numbers, 7, stream, 2)
-    places = np.repeat(np.arange(len(units[0])), 256)[:n]
+    return m, v, *units
+
+
+def rounded(values, which, stream=0, n_decayed=0):
+    """What the stored m, or v, are worth."""
+    m, v, *units = stored(values, stream, n_decayed)
+    places = np.repeat(np.arange(len(units[0])), 256)[: len(m)]
     if which == "m":
         return np.sign(m) * m.astype(float) ** 2 * units[0][places]
     return v.astype(float) ** 4 * units[1][places]
@@ -34,6 +40,35 @@ def test_each_half_of_a_word_rounds_one_moment_in_bfloat16(isa, n, seed, stream)
     words = oracles.moment_draws(n, n // 2, seed, stream)
     for got, exact, draw in ((m, grad, words & 0xFFFF), (v, grad * grad, words >> 16)):
         np.testing.assert_array_equal(got, (exact.view(np.uint32) + draw) >> 16)
+
+
+def test_each_half_of_a_word_rounds_one_moment_in_8_bits(isa):
+    """A level goes up where the draw is below the share of the step that is left, but for draws next to that share."""
+    values = floats(np.random.default_rng(0), 256)
+    m, v, *_ = stored(values, stream=9)
+    words = oracles.moment_draws(256, 0, 7, 9)
+    size = np.abs(values.astype(float)) / np.abs(values).max()
+    for got, top, power, share, half in ((m, 127, 2, size, words & 0xFFFF), (v, 255, 4, size**2, words >> 16)):
+        level = np.floor(top * share ** (1 / power))
+        left = (top**power * share - level**power) / ((level + 1) ** power - level**power)
+        draw = (half + 0.5) / 2**16
+        sure = (np.abs(draw - left) > 1e-3) & (np.abs(left - 0.5) < 0.499)
+        assert sure.mean() > 0.97
+        np.testing.assert_array_equal(np.abs(got.astype(int))[sure], (level + (draw < left))[sure])
+
+
+def test_what_is_no_number_takes_the_largest_level_and_leaves_the_others(isa):
+    values = floats(np.random.default_rng(0), 256)
+    for place in (0, 255):
+        values[place] = 0.0
+        without = stored(values)
+        values[place] = np.nan
+        m, v, *units = stored(values)
+        assert (abs(int(m[place])), v[place]) == (127, 255)
+        for got, want in zip((m, v, *units), without, strict=True):
+            rest = np.arange(len(got)) != place if len(got) == 256 else [0]
+            np.testing.assert_array_equal(got[rest], want[rest])
+        values[place] = 1.0
 
 
 @pytest.mark.parametrize("which", ["m", "v"])
