@@ -29,21 +29,14 @@ void RGZ_FN(dropout_forward)(rgz_real *y, const rgz_real *x, const rgz_real *res
         draw_factors(factors, first, p, seed, stream);
         RGZ_FOR_VECTORS (i, live, rgz_min(BLOCK, n - first)) {
             const rgz_int at = first + i;
-            const vf kept = vf_mul(vf_load(factors + i), vr_load_n(x + at, live));
-            vr_store_n(y + at, vf_add(kept, residual ? vr_load_n(residual + at, live) : vf_zero()), live);
+            vf kept = vf_mul(vf_load(factors + i), vr_load_n(x + at, live));
+            if (residual) kept = vf_add(kept, vr_load_n(residual + at, live));
+            vr_store_n(y + at, kept, live);
         }
     }
 }
 
 void RGZ_FN(dropout_backward)(rgz_real *dx, const rgz_real *dy, rgz_int n, float p, uint64_t seed, uint64_t stream,
                               int n_threads) {
-#pragma omp parallel for num_threads(n_threads) schedule(static)
-    for (rgz_int block = 0; block < rgz_blocks(n, BLOCK); block++) {
-        const rgz_int first = BLOCK * block;
-        float factors[BLOCK];
-        draw_factors(factors, first, p, seed, stream);
-        RGZ_FOR_VECTORS (i, live, rgz_min(BLOCK, n - first)) {
-            vr_store_n(dx + first + i, vf_mul(vf_load(factors + i), vr_load_n(dy + first + i, live)), live);
-        }
-    }
+    RGZ_FN(dropout_forward)(dx, dy, NULL, n, p, seed, stream, n_threads);
 }
