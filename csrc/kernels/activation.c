@@ -37,8 +37,8 @@ void RGZ_FN(gelu_forward)(rgz_real *y, const rgz_real *x, rgz_int n, int n_threa
 }
 
 void RGZ_FN(gelu_backward)(rgz_real *dx, const rgz_real *dy, const rgz_real *x, rgz_int n, int n_threads) {
-    RGZ_ELEMENTWISE(n, vf v = vr_load_n(x + i, live), cdf, density; vf_normal(v, &cdf, &density);
-                    vr_store_n(dx + i, vf_mul(vr_load_n(dy + i, live), vf_fma(v, density, cdf)), live);)
+    RGZ_ELEMENTWISE(n, vf slope = vf_gelu_gradient(vr_load_n(x + i, live));
+                    vr_store_n(dx + i, vf_mul(vr_load_n(dy + i, live), slope), live);)
 }
 
 /* The derivative of 2u: 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2) */

@@ -6,11 +6,7 @@
 
 RGZ_INLINE vf vf_relu(vf x) { return vf_max(vf_zero(), x); }
 
-RGZ_INLINE vf vf_gelu(vf x) {
-    vf cdf, density;
-    vf_normal(x, &cdf, &density);
-    return vf_mul(x, cdf);
-}
+RGZ_INLINE vf vf_gelu(vf x) { return vf_mul(x, vf_normal_cdf(x)); }
 
 /* 2u = 2 sqrt(2/pi) (x + 0.044715 x^3) */
 RGZ_INLINE vf gelu_tanh_argument(vf x) {

@@ -24,18 +24,36 @@ RGZ_INLINE vf vf_exp(vf x) {
 /* 1 / (1 + e^-x): at most 3 ulp above x = -87, 0 to the left of -88.02 up to 1e-38. */
 RGZ_INLINE vf vf_sigmoid(vf x) { return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x)))); }
 
-/* Normal distribution function and density of x; absolute error of *cdf at most 3e-7.
- * erfc(z) = t (a1 + t (a2 + ...)) e^(-z^2), t = 1 / (1 + p z): Abramowitz and Stegun 1964, eq. 7.1.26. */
-RGZ_INLINE void vf_normal(vf x, vf *cdf, vf *density) {
-    vf gauss = vf_exp(vf_mul(vf_mul(x, x), vf_set1(-0.5f)));
-    vf z = vf_mul(vf_max(x, vf_sub(vf_zero(), x)), vf_set1(0.707106781f));
-    vf t = vf_div(vf_set1(1.0f), vf_fma(z, vf_set1(0.3275911f), vf_set1(1.0f)));
-    vf p = vf_set1(1.061405429f);
-    p = vf_fma(p, t, vf_set1(-1.453152027f));
-    p = vf_fma(p, t, vf_set1(1.421413741f));
-    p = vf_fma(p, t, vf_set1(-0.284496736f));
-    p = vf_fma(p, t, vf_set1(0.254829592f));
-    vf tail = vf_mul(vf_mul(vf_mul(p, t), gauss), vf_set1(0.5f)); /* of the side away from 0 */
-    *cdf = vf_if_less(x, vf_zero(), tail, vf_sub(vf_set1(1.0f), tail));
-    *density = vf_mul(gauss, vf_set1(0.398942280f));
+/* x p(s) with s = 2 (x / limit)^2 - 1 and a polynomial p of odd `degree`, highest power first; beyond +-limit its value
+ * there. NaN stays NaN. */
+RGZ_INLINE vf vf_odd(vf x, const float limit, const float *p, const int degree) {
+    const vf inside = vf_min(vf_set1(limit), vf_max(vf_set1(-limit), x)); /* of two, the second where it is NaN */
+    const vf s = vf_fma(vf_mul(inside, inside), vf_set1(2.0f / (limit * limit)), vf_set1(-1.0f));
+    const vf square = vf_mul(s, s);
+    vf odd = vf_set1(p[0]), even = vf_set1(p[1]); /* two chains: one alone is waited for */
+#pragma GCC unroll 16
+    for (int i = 2; i <= degree; i += 2) {
+        odd = vf_fma(odd, square, vf_set1(p[i]));
+        even = vf_fma(even, square, vf_set1(p[i + 1]));
+    }
+    return vf_mul(inside, vf_fma(odd, s, even));
+}
+
+/* Normal distribution function of x, exactly 0 and 1 far out, and the gradient of x times it, cdf(x) + x density(x);
+ * absolute error at most 3e-7 and 9e-7. Polynomials fitted for the least maximum of the absolute error (Lawson's
+ * iteration; 1.8e-7 and 3.4e-7 before rounding) that reach their limits, from 5.3 and 5.6 on: half the operations of an
+ * exponential function, a quotient and what surrounds them. */
+RGZ_INLINE vf vf_normal_cdf(vf x) {
+    static const float p[] = {-0.000426927349f, 0.00161838415f, -0.00212912238f, 0.00205896096f, -0.00463888282f,
+                              0.00946757384f,   -0.0138629219f, 0.0187336374f,   -0.0251151696f, 0.0321065895f,
+                              -0.0396099836f,   0.0492627583f,  -0.0665178224f,  0.133392572f};
+    const vf half = vf_set1(0.5f), beyond = vf_odd(x, 5.3f, p, 13);
+    return vf_add(half, vf_min(half, vf_max(vf_set1(-0.5f), beyond)));
+}
+RGZ_INLINE vf vf_gelu_gradient(vf x) {
+    static const float p[] = {-0.0072687557f, 0.0166392121f, -0.00530243199f, 0.000596485042f,
+                              -0.0341856107f, 0.0590322949f, -0.0546039566f,  0.0591526516f,
+                              -0.0725887492f, 0.073465988f,  -0.0651150495f,  0.0564639717f,
+                              -0.0509521142f, 0.0518180244f, -0.0642828122f,  0.126416564f};
+    return vf_add(vf_set1(0.5f), vf_odd(x, 5.6f, p, 15));
 }

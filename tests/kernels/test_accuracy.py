@@ -3,7 +3,7 @@
 import numpy as np
 import oracles
 import pytest
-from bounds import CDF, U
+from bounds import CDF, GELU_GRADIENT, U
 from calls import floats
 from cases import CASES, ONE_EACH
 from guarded import assert_within, in_float64, run
@@ -62,12 +62,21 @@ def test_the_logistic_function_is_within_3_ulp(isa):
     assert (np.abs(swish(far)) <= -far * 1e-38).all()
 
 
-def test_the_normal_distribution_is_as_close_as_claimed(isa):
-    x = np.linspace(-100, 100, 20_001).astype(np.float32)
+def test_the_normal_distribution_and_the_gradient_of_gelu_are_as_close_as_claimed(isa):
+    x = np.linspace(-100, 100, 200_001).astype(np.float32)
     x = x[x != 0]
-    x = np.concatenate([x, x * np.float32(0.05), x * np.float32(0.001)])
+    x = np.concatenate([x, x * np.float32(0.06), x * np.float32(0.001)])
     error = np.abs(activate("gelu_forward", x) - x * oracles.normal_cdf(x.astype(float)))
     assert (error / np.abs(x) <= CDF + U).all()
+    dx = np.empty((1, x.size), np.float32)
+    _kernels.gelu_backward(dx, np.ones_like(dx), x[None], 1)
+    assert np.abs(dx - oracles.gelu_backward(1.0, x[None].astype(float))["dx"]).max() <= GELU_GRADIENT
+
+
+def test_gelu_far_out_is_zero_or_its_input(isa):
+    x = np.float32([5.4, 20, 1e10, 3e38])
+    assert (activate("gelu_forward", x) == x).all()
+    assert (activate("gelu_forward", -x) == 0).all()
 
 
 @pytest.mark.parametrize("name", ["relu", "gelu", "gelu_tanh", "swiglu"])
