@@ -19,7 +19,7 @@ from rgz.train.portions import most_rows, usual_portion
 
 _SPARE = 1.05  # what evaluations, the reports, the progress bar and the allocator take besides
 # What is done once a portion, such as packing the weights, costs as much as so many rows: on wide models portions of
-# 512 are 1 to 3 % slower than those of 1,024 (see portions.py). Recomputing costs a third.
+# 512 are 1 to 2 % slower than those of 1,024 (see portions.py). Recomputing costs a third.
 _FIXED_ROWS, _RECOMPUTED = 20, 4 / 3
 
 
@@ -33,7 +33,7 @@ def fit_memory(model: Any, args: TrainingArguments, max_rows: int) -> tuple[Trai
     """
     assert args.max_memory is not None
     limit = parse_bytes("max_memory", args.max_memory)
-    sizes = [args.portion_tokens] if args.portion_tokens else list(_sizes(model, args, max_rows))
+    sizes = [args.portion_tokens] if args.portion_tokens else list(_sizes(model, args.max_length, max_rows))
     least = None
     for size, recomputed in _fastest_first(sizes, args.gradient_checkpointing):
         choice = dataclasses.replace(args, max_memory=None, portion_tokens=size, gradient_checkpointing=recomputed)
@@ -60,12 +60,12 @@ def go_on_with(checkpoint: Checkpoint, args: TrainingArguments) -> TrainingArgum
     return dataclasses.replace(args, portion_tokens=saved.get("portion_tokens"))
 
 
-def _sizes(model: Any, args: TrainingArguments, max_rows: int) -> Iterator[int]:
+def _sizes(model: Any, longest: int, max_rows: int) -> Iterator[int]:
     """Portions from the usual one down to that of a single sequence."""
-    yield (usual := usual_portion(model.config.hidden_size, args.dtype))
+    yield (usual := usual_portion(model.config.hidden_size))
     size = min(usual, max_rows)
-    while size > args.max_length:
-        size = max(size // 2, args.max_length)
+    while size > longest:
+        size = max(size // 2, longest)
         yield size
 
 

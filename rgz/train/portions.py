@@ -3,10 +3,8 @@
 Gradients are sums over tokens, so an update from portions is that from the whole batch but for rounding. Portions need
 activations for their own rows only, and these stay nearer to the cores, while products still run at their full speed.
 On the shapes of benches/test_step.py S is 2 % faster with portions of 1,024 rows than with its 2,048 at once. The wider
-a model, the longer the sums in its products and the fewer rows keep them busy: in float32 M and L lose 1 to 2 % with
-portions of 512 rows against 1,024, and save a fifth and an eighth of the memory of the whole process. In bfloat16,
-where copying the weights takes more of the time beside faster products and rows are half as large, they would lose 2 to
-3 % and save a twelfth and a twenty-fifth.
+a model, the longer the sums in its products and the fewer rows keep them busy: M and L lose 1 to 2 % with portions of
+512 rows against 1,024, and save a fifth and an eighth of the memory of the whole process.
 """
 
 from __future__ import annotations
@@ -22,9 +20,9 @@ from rgz.train.interfaces import BatchLike
 _ROWS, _WIDE_ROWS, _WIDE = 1024, 512, 512
 
 
-def usual_portion(hidden_size: int, dtype: str) -> int:
+def usual_portion(hidden_size: int) -> int:
     """The most rows of a portion for a model this wide: a batch of a quarter more than the best size is not cut."""
-    best = _WIDE_ROWS if hidden_size >= _WIDE and dtype != "bfloat16" else _ROWS
+    best = _WIDE_ROWS if hidden_size >= _WIDE else _ROWS
     return best + best // 4
 
 

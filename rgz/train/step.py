@@ -110,7 +110,7 @@ class TrainStep:
         self._norm_scratch = np.empty(_kernels.squared_norm_scratch(model.layout.total))
         model.bind(self._gradients)
         self._plan_size = (0, 0)
-        self.portion_tokens = portion_tokens or usual_portion(model.config.hidden_size, dtype)
+        self.portion_tokens = portion_tokens or usual_portion(model.config.hidden_size)
         if plan_rows:
             longest = plan_length or model.config.max_position_embeddings
             rows = most_rows(plan_rows, longest, self.portion_tokens)

@@ -54,7 +54,7 @@ def chosen_one_by_one(**arguments):
 def test_plenty_of_memory_changes_nothing():
     chosen, sentence = fit("64GB")
     assert (chosen.batch_size, chosen.gradient_accumulation_steps, chosen.gradient_checkpointing) == (16, 1, False)
-    assert chosen.portion_tokens == usual_portion(128, "float32")
+    assert chosen.portion_tokens == usual_portion(128)
     assert chosen.max_memory is None and "portions of up to 1,280 tokens, activations kept" in sentence
 
 
@@ -81,9 +81,8 @@ def test_a_given_size_of_portions_stays():
 
 def test_portions_are_not_cut_below_a_sequence_nor_where_a_batch_is_smaller():
     chosen, _ = fit(megabytes_above_now(60), longest=100, rows=300)
-    assert chosen.portion_tokens == usual_portion(128, "float32")  # one portion as it is
-    args = rgz.TrainingArguments(max_length=100)
-    assert list(_sizes(rgz.Model(rgz.ModelConfig(vocab_size=300, **BIG)), args, 300)) == [1280, 150, 100]
+    assert chosen.portion_tokens == usual_portion(128)  # one portion as it is
+    assert list(_sizes(rgz.Model(rgz.ModelConfig(vocab_size=300, **BIG)), 100, 300)) == [1280, 150, 100]
 
 
 def test_too_little_says_how_much_is_needed():
