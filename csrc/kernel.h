@@ -12,11 +12,13 @@
 
 #ifdef _MSC_VER
 #define RGZ_INLINE static __forceinline
+#define RGZ_NOT_INLINE static __declspec(noinline)
 #define RGZ_RESTRICT __restrict
 #define RGZ_PREFETCH_READ(address) ((void)(address))
 #define RGZ_PREFETCH_WRITE(p) ((void)(p))
 #else
 #define RGZ_INLINE static inline __attribute__((always_inline))
+#define RGZ_NOT_INLINE static __attribute__((noinline))
 #define RGZ_RESTRICT restrict
 #define RGZ_PREFETCH_READ(address) __builtin_prefetch((const void *)(address), 0, 3)
 #define RGZ_PREFETCH_WRITE(p) __builtin_prefetch(p, 1, 3)

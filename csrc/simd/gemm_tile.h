@@ -49,6 +49,8 @@ RGZ_INLINE void pack_operand(float *packed, const rgz_int wide, const rgz_real *
 
 #if UNIT == 2
 #include "tile_pairs.h"
+#elif defined(VF_LANES)
+#include "tile_lanes.h"
 #else
 RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
                           gemm_wanted *wanted) {

@@ -99,9 +99,12 @@ RGZ_INLINE void register_tile(tile_target t, gemm_rows a, const float *panel, rg
         for (int v = 0; v < MM_VECTORS; v++) store_sums(t, i, v * VLEN, acc[i][v], VLEN);
 }
 
-/* The same at an edge of c, of which rows x cols are there. */
-static void edge_tile(tile_target t, gemm_rows a, const float *panel, rgz_int ldp, rgz_int units, gemm_wanted *wanted,
-                      rgz_int rows, rgz_int cols) {
+/* The same in two steps: at an edge of c, of which rows x cols are there, and where sums are rounded to bfloat16 by
+ * integers. The constants of that, which compilers load before the sums, would take registers away from them. */
+enum { ROUNDED_APART = RGZ_STORAGE == RGZ_BF16 && GEMM_UNIT == 1 && VLEN < 16 }; /* AVX-512 has enough */
+
+RGZ_NOT_INLINE void tile_in_steps(tile_target t, gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
+                                  gemm_wanted *wanted, rgz_int rows, rgz_int cols) {
     _Alignas(64) float sums[MM_ROWS * GEMM_PANEL];
     register_tile((tile_target){sums, GEMM_PANEL, 0, NULL, NULL, NULL, 0}, a, panel, ldp, units, wanted);
     for (rgz_int i = 0; i < rows; i++)
@@ -139,8 +142,8 @@ RGZ_INLINE void packed_block(tile_target block, gemm_rows strips, gemm_wanted *w
             const float *panel = b + floats_of(j / GEMM_PANEL * next);
             const tile_target t = target_at(block, i, j);
             const rgz_int high = rgz_min(MM_ROWS, rows - i), wide = rgz_min(GEMM_PANEL, cols - j);
-            if (high < MM_ROWS || wide < GEMM_PANEL)
-                edge_tile(t, a, panel, ldp, units, meanwhile, high, wide);
+            if (high < MM_ROWS || wide < GEMM_PANEL || (ROUNDED_APART && t.c))
+                tile_in_steps(t, a, panel, ldp, units, meanwhile, high, wide);
             else
                 whole_tile(t, a, panel, ldp, units, meanwhile);
         }

@@ -110,6 +110,7 @@ RGZ_INLINE vf vf_load_f16_n(const uint16_t *p, rgz_int n) { return of_f16(half_l
 RGZ_INLINE void vf_store_f16(uint16_t *p, vf v) { vst1_u16(p, f16_of(v)); }
 RGZ_INLINE void vf_store_f16_n(uint16_t *p, vf v, rgz_int n) { half_store_n(p, f16_of(v), n); }
 
-/* 24 accumulators + 4 of b + 1 of a = 29 of 32 registers */
+/* 24 accumulators + 4 of b + 2 of a = 30 of 32 registers */
 #define MM_ROWS 6
 #define MM_VECTORS 4
+#define VF_LANES /* see tile_lanes.h */
