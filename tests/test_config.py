@@ -100,6 +100,7 @@ def test_presets_take_overrides():
             {"hidden_size": 100, "num_attention_heads": 8},
             "hidden_size must be divisible .* 96 or 112 would do",
         ),
+        ({"hidden_size": 7, "num_attention_heads": 8}, "got 7 and 8; 16 or 32 would do"),
         ({"num_attention_heads": 8, "num_key_value_heads": 3}, "got 8 and 3"),
         ({"hidden_size": 24, "num_attention_heads": 8}, "must be even, got 3"),
         ({"vocab_size": 0}, "vocab_size must be >= 1, got 0"),

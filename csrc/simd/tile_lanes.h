@@ -1,5 +1,5 @@
 /* tile_lanes.h - a register tile by NEON's product with one lane: the six numbers of a strip come in two registers,
- * which overlap, lest compilers load them one by one. Six, beside 24 of sums and four of b, would be more than there are.
+ * which overlap, lest compilers load them one by one. Six would be more than there are beside 24 of sums and four of b.
  */
 RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows rows, const float *panel, rgz_int ldp, rgz_int units,
                           gemm_wanted *wanted) {

@@ -82,14 +82,15 @@ class ModelConfig(Strict):
             )
         unit = self.num_attention_heads * (2 if self.position == "rope" else 1)  # which turns pairs
         if self.hidden_size % self.num_attention_heads:
+            smaller = max(1, self.hidden_size // unit) * unit
             raise RgzError(
                 tr(
                     "hidden_size must be divisible by num_attention_heads, got {hidden} and {heads}; "
                     "{smaller} or {larger} would do",
                     hidden=self.hidden_size,
                     heads=self.num_attention_heads,
-                    smaller=max(1, self.hidden_size // unit) * unit,
-                    larger=(self.hidden_size // unit + 1) * unit,
+                    smaller=smaller,
+                    larger=smaller + unit,
                 )
             )
         if self.position == "rope" and self.head_dim % 2:
