@@ -3,11 +3,11 @@
  *
  * b is copied, some hundred rows of k by some hundred columns at a time (gemm_blocks), into panels as wide as a
  * register tile, which then stay in the second cache while all rows of a pass by, unless b lies that closely together
- * anyway; the rows of a are copied into strips as high as a register tile, for rows a power of two apart would throw
- * each other out of the first cache, or read where they are (reads_rows). Each element of c is the sum, in the order of
- * k, of one chain of fused multiply-adds for every block of k, whose depth follows from k and from how a lies: its bits
- * depend neither on the other sizes of the blocks nor on how c is cut into tiles. Until the last of k, sums are
- * float32: in c, or where c is in half precision in a block of their own.
+ * anyway (AVX-512: reads_in_place); the rows of a are copied into strips as high as a register tile, for rows a power
+ * of two apart would throw each other out of the first cache, or read where they are (reads_rows). Each element of c is
+ * the sum, in the order of k, of one chain of fused multiply-adds for every block of k, whose depth follows from k and
+ * from how a lies: its bits depend neither on the other sizes of the blocks nor on how c is cut into tiles. Until the
+ * last of k, sums are float32: in c, or where c is in half precision in a block of their own.
  */
 #ifndef RGZ_PACKED_GEMM_H
 #define RGZ_PACKED_GEMM_H
@@ -34,9 +34,10 @@ enum {
 
 /* Whether a block of b may be read where it is: copying rows of up to 3 KiB costs more than it saves, measured for 120
  * to 1,000 rows of a; longer ones a power of two apart are thrown out of the caches before they are read again, and
- * what comes from memory (more than 16 MiB) comes faster row by row. With panels of one cache line (AVX2, NEON) every
- * line would lie in a page of its own, which no prefetching follows: there the copy is up to twice as fast, measured
- * for 8 to 1,000 rows of a. */
+ * what comes from memory (more than 16 MiB) comes faster row by row. Where a panel is no wider than a cache line (all
+ * but AVX-512), each line read would lie a whole row after the one before: there the product with the copy takes as
+ * little as half the time where b comes from memory, measured for 1 to 1,000 rows of a; where b is in the caches, up to
+ * a dozen rows take up to half as long again. */
 RGZ_INLINE int reads_in_place(const rgz_product *g, rgz_int width) {
     return RGZ_STORAGE == RGZ_F32 && GEMM_PANEL * sizeof(float) >= 128 && !g->b_trans && g->ldb <= 768 &&
            g->k * g->ldb <= 1 << 22 && width % GEMM_PANEL == 0;
@@ -99,8 +100,9 @@ RGZ_INLINE void register_tile(tile_target t, gemm_rows a, const float *panel, rg
         for (int v = 0; v < MM_VECTORS; v++) store_sums(t, i, v * VLEN, acc[i][v], VLEN);
 }
 
-/* The same in two steps: at an edge of c, of which rows x cols are there, and where sums are rounded to bfloat16 by
- * integers. The constants of that, which compilers load before the sums, would take registers away from them. */
+/* A tile in two steps, sums first and then what becomes of them: at an edge of c, of which rows x cols are there, and
+ * where rounding to bfloat16 is integer arithmetic. Its constants would take registers from the sums, for gcc loads
+ * them before the loop, though not where a bias or a residual is added; so this is not inlined either. */
 enum { ROUNDED_APART = RGZ_STORAGE == RGZ_BF16 && GEMM_UNIT == 1 && VLEN < 16 }; /* AVX-512 has enough */
 
 RGZ_NOT_INLINE void tile_in_steps(tile_target t, gemm_rows a, const float *panel, rgz_int ldp, rgz_int units,
@@ -142,7 +144,8 @@ RGZ_INLINE void packed_block(tile_target block, gemm_rows strips, gemm_wanted *w
             const float *panel = b + floats_of(j / GEMM_PANEL * next);
             const tile_target t = target_at(block, i, j);
             const rgz_int high = rgz_min(MM_ROWS, rows - i), wide = rgz_min(GEMM_PANEL, cols - j);
-            if (high < MM_ROWS || wide < GEMM_PANEL || (ROUNDED_APART && t.c))
+            const int apart = ROUNDED_APART && t.c && !t.bias && !t.residual;
+            if (high < MM_ROWS || wide < GEMM_PANEL || apart)
                 tile_in_steps(t, a, panel, ldp, units, meanwhile, high, wide);
             else
                 whole_tile(t, a, panel, ldp, units, meanwhile);

@@ -1,5 +1,6 @@
-/* tile_lanes.h - a register tile by NEON's product with one lane: the six numbers of a strip come in two registers,
- * which overlap, lest compilers load them one by one. Six would be more than there are beside 24 of sums and four of b.
+/* tile_lanes.h - a register tile by NEON's product with one lane. The six numbers of a strip come in two registers of
+ * four, which overlap; gcc would give each of the six a register, and beside 24 of sums and four of b there are only
+ * four left.
  */
 RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows rows, const float *panel, rgz_int ldp, rgz_int units,
                           gemm_wanted *wanted) {

@@ -53,7 +53,7 @@ def test_products_of_several_blocks_match_the_float64_formula(isa, rng, sgemm, s
 
 @pytest.mark.parametrize("sgemm", ["own_sgemm"], indirect=True)
 def test_bits_do_not_depend_on_where_a_large_matrix_is_read(isa, rng, sgemm):
-    """More than 16 MiB are copied, less are read in place, columns that are no whole panels copied again."""
+    """More than 16 MiB are copied, less are read in place (AVX-512), columns that are no whole panels copied again."""
     a, b = rng.standard_normal((15, 6000), np.float32), rng.standard_normal((6000, 736), np.float32)
     c, part = np.zeros((15, 736), np.float32), np.zeros((15, 705), np.float32)
     _kernels.matmul(c, a, b, 2)
