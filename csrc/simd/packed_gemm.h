@@ -120,6 +120,8 @@ RGZ_INLINE void whole_tile(tile_target t, gemm_rows a, const float *panel, rgz_i
                            gemm_wanted *wanted) {
     if (t.bias || t.residual)
         register_tile(t, a, panel, ldp, units, wanted);
+    else if (ROUNDED_APART && t.c)
+        tile_in_steps(t, a, panel, ldp, units, wanted, MM_ROWS, GEMM_PANEL);
     else if (t.c && t.add)
         register_tile((tile_target){t.sums, t.lds, 1, NULL, NULL, t.c, t.ldc}, a, panel, ldp, units, wanted);
     else if (t.c)
@@ -144,8 +146,7 @@ RGZ_INLINE void packed_block(tile_target block, gemm_rows strips, gemm_wanted *w
             const float *panel = b + floats_of(j / GEMM_PANEL * next);
             const tile_target t = target_at(block, i, j);
             const rgz_int high = rgz_min(MM_ROWS, rows - i), wide = rgz_min(GEMM_PANEL, cols - j);
-            const int apart = ROUNDED_APART && t.c && !t.bias && !t.residual;
-            if (high < MM_ROWS || wide < GEMM_PANEL || apart)
+            if (high < MM_ROWS || wide < GEMM_PANEL)
                 tile_in_steps(t, a, panel, ldp, units, meanwhile, high, wide);
             else
                 whole_tile(t, a, panel, ldp, units, meanwhile);
