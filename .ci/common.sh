@@ -60,6 +60,11 @@ dependencies() {
     python -c "import tomllib; print(*tomllib.load(open('$SOURCE/pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')"
 }
 
+# run_tests ARGUMENT...: pytest in two processes, each of which takes tests from the other when it has none left.
+run_tests() {
+    pytest -q -n 2 --dist worksteal "$@"
+}
+
 # build_variant NAME: build the source anew into $SCRATCH/NAME, with the compiler and flags of the environment.
 build_variant() {
     rm -rf "$SOURCE/build"

@@ -18,7 +18,7 @@
 #define RGZ_PREFETCH_WRITE(p) ((void)(p))
 #else
 #define RGZ_INLINE static inline __attribute__((always_inline))
-#define RGZ_NOT_INLINE static __attribute__((noinline))
+#define RGZ_NOT_INLINE static __attribute__((noinline, unused))
 #define RGZ_RESTRICT restrict
 #define RGZ_PREFETCH_READ(address) __builtin_prefetch((const void *)(address), 0, 3)
 #define RGZ_PREFETCH_WRITE(p) __builtin_prefetch(p, 1, 3)

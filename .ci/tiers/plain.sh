@@ -3,7 +3,7 @@
 
 RGZ_OPENMP=0 build_variant serial
 with_variant serial python -c "import rgz; assert rgz.info()['openmp'] == 0 and rgz.info()['n_threads'] == 1"
-with_variant serial pytest -q
+with_variant serial run_tests
 
 python3 -m venv "$SCRATCH/no-scipy"
 retry "$SCRATCH/no-scipy/bin/pip" install -q "$(echo "$SCRATCH"/dist/repaired/*.whl)[test]"

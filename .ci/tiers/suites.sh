@@ -3,7 +3,7 @@
 cd "$AWAY"
 for isa in $(python -P -c "from rgz import _kernels; print(*[name for name, _, usable in _kernels.isas() if usable])"); do
     echo "RGZ_ISA=$isa"
-    RGZ_ISA=$isa pytest -q
+    RGZ_ISA=$isa run_tests
 done
 echo "RGZ_BLAS=scipy"
-RGZ_BLAS=scipy pytest -q
+RGZ_BLAS=scipy run_tests

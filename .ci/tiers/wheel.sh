@@ -23,6 +23,6 @@ python -P -c "import rgz, sys; sys.exit(not rgz.__file__.startswith(sys.prefix) 
 rgz info
 time rgz demo -o "$SCRATCH/demo"
 pytest -q benches/test_report.py benches/test_guide.py
-pytest -q
+run_tests
 cd "$SOURCE" # as README says: the processes that tests start must not take the source, which is not built, for rgz
-pytest -q tests/cli tests/data tests/test_cores.py
+run_tests tests/cli tests/data tests/test_cores.py

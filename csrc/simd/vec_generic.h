@@ -111,8 +111,9 @@ RGZ_INLINE float of_f16(uint16_t half) {
 
 RGZ_INLINE vf vf_load_bf16(const uint16_t *p) { vf r; RGZ_LANES r.a[l] = of_bf16(p[l]); return r; }
 RGZ_INLINE void vf_store_bf16(uint16_t *p, vf v) { RGZ_LANES p[l] = bf16_of(v.a[l]); }
+/* What is not inline would be copied into every tile of products: half a minute more of compiling. */
 RGZ_INLINE vf vf_load_f16(const uint16_t *p) { vf r; RGZ_LANES r.a[l] = of_f16(p[l]); return r; }
-RGZ_INLINE void vf_store_f16(uint16_t *p, vf v) { RGZ_LANES p[l] = f16_of(v.a[l]); }
+RGZ_NOT_INLINE void vf_store_f16(uint16_t *p, vf v) { RGZ_LANES p[l] = f16_of(v.a[l]); }
 
 RGZ_INLINE vf vf_load_bf16_n(const uint16_t *p, rgz_int n) {
     vf r;
@@ -120,12 +121,12 @@ RGZ_INLINE vf vf_load_bf16_n(const uint16_t *p, rgz_int n) {
     return r;
 }
 RGZ_INLINE void vf_store_bf16_n(uint16_t *p, vf v, rgz_int n) { RGZ_LANES if (l < n) p[l] = bf16_of(v.a[l]); }
-RGZ_INLINE vf vf_load_f16_n(const uint16_t *p, rgz_int n) {
+RGZ_NOT_INLINE vf vf_load_f16_n(const uint16_t *p, rgz_int n) {
     vf r;
     RGZ_LANES r.a[l] = l < n ? of_f16(p[l]) : 0.0f;
     return r;
 }
-RGZ_INLINE void vf_store_f16_n(uint16_t *p, vf v, rgz_int n) { RGZ_LANES if (l < n) p[l] = f16_of(v.a[l]); }
+RGZ_NOT_INLINE void vf_store_f16_n(uint16_t *p, vf v, rgz_int n) { RGZ_LANES if (l < n) p[l] = f16_of(v.a[l]); }
 
 // clang-format on
 

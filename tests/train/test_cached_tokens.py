@@ -23,7 +23,9 @@ def documents():
 
 
 @pytest.mark.parametrize(
-    "form", [lambda ids: ids, lambda ids: [np.array(part, np.uint16) for part in ids], token_data], ids=str
+    "form",
+    [lambda ids: ids, lambda ids: [np.array(part, np.uint16) for part in ids], token_data],
+    ids=["lists", "arrays", "TokenData"],
 )
 def test_ids_give_the_weights_that_their_text_gives(form):
     from_text, from_ids = new_model(), new_model()
