@@ -9,9 +9,11 @@ a sum that found no register. Attention (block_mm.h) is not looked at.
 """
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,9 +34,14 @@ def settings():
     return module
 
 
-def loops(assembly: str):
-    """The innermost loops, as lists of lines."""
-    lines = assembly.splitlines()
+def assembly(command: list[str]) -> str:
+    """What the compiler prints."""
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def loops(text: str):
+    """The innermost loops of assembly, as lists of lines."""
+    lines = text.splitlines()
     place = {match[1]: i for i, line in enumerate(lines) if (match := LABEL.match(line))}
     for end, line in enumerate(lines):
         match = JUMP.search(line)
@@ -46,7 +53,7 @@ def loops(assembly: str):
 
 def main() -> None:
     machine, *compiler = sys.argv[1:] or [""]
-    setup, seen, bad = settings(), 0, []
+    setup, files, seen, bad = settings(), [], 0, []
     sets = {isa: flags for isa, (machines, flags, _) in setup.ISAS.items() if machines and machine in machines}
     if not sets or not compiler:
         sys.exit(f"usage: spills.py MACHINE CC..., a machine that setup.py knows and a compiler; got {sys.argv[1:]}")
@@ -59,15 +66,18 @@ def main() -> None:
                 defines += [f"-DRGZ_STORAGE={storage}", f"-DRGZ_STORAGE_NAME={name}", f"-I{ROOT / 'csrc'}"]
                 command = [*compiler, "-O3", "-std=gnu11", "-ffp-contract=off", "-fopenmp", *flags, *defines]
                 command += ["-S", str(ROOT / "csrc/kernels" / source), "-o", "-"]
-                assembly = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-                products = [body for body in loops(assembly) if len([*filter(MULTIPLY_ADD.search, body)]) >= 12]
-                spilled = [body for body in products if any(map(STORE.search, body))]
-                what = f"{source} for {isa}, {name}: {len(spilled)} of {len(products)} loops of products store vectors"
-                if len(products) < FEWEST:
-                    bad.append(f"{what}; at least {FEWEST} loops were expected")
-                elif len(spilled) > KNOWN.get((isa, name), 0):
-                    bad.append("\n".join([what, *spilled[0]]))
-                seen += len(products)
+                files.append((source, isa, name, command))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        assemblies = pool.map(assembly, [command for *_, command in files])
+        for (source, isa, name, _), text in zip(files, assemblies, strict=True):
+            products = [body for body in loops(text) if len([*filter(MULTIPLY_ADD.search, body)]) >= 12]
+            spilled = [body for body in products if any(map(STORE.search, body))]
+            what = f"{source} for {isa}, {name}: {len(spilled)} of {len(products)} loops of products store vectors"
+            if len(products) < FEWEST:
+                bad.append(f"{what}; at least {FEWEST} loops were expected")
+            elif len(spilled) > KNOWN.get((isa, name), 0):
+                bad.append("\n".join([what, *spilled[0]]))
+            seen += len(products)
     print(*bad, f"{seen} loops of products on {machine}: {len(bad)} files with sums in memory", sep="\n")
     sys.exit(bool(bad))
 

@@ -17,7 +17,9 @@
 #define RGZ_PREFETCH_READ(address) ((void)(address))
 #define RGZ_PREFETCH_WRITE(p) ((void)(p))
 #else
+#ifndef RGZ_INLINE /* with sanitizers the compiler had better choose: checks in every copy take it minutes */
 #define RGZ_INLINE static inline __attribute__((always_inline))
+#endif
 #define RGZ_NOT_INLINE static __attribute__((noinline, unused))
 #define RGZ_RESTRICT restrict
 #define RGZ_PREFETCH_READ(address) __builtin_prefetch((const void *)(address), 0, 3)

@@ -25,4 +25,4 @@ time rgz demo -o "$SCRATCH/demo"
 pytest -q benches/test_report.py benches/test_guide.py
 run_tests
 cd "$SOURCE" # as README says: the processes that tests start must not take the source, which is not built, for rgz
-run_tests tests/cli tests/data tests/test_cores.py
+run_tests tests/cli/test_cli_{help,memory,process,use}.py tests/data/test_data_token_cache.py tests/test_{cores,start}.py
