@@ -15,12 +15,14 @@ cp -r "$SOURCE" "$SCRATCH/arm/source"
 cd "$SCRATCH/arm/source"
 python .ci/spills.py aarch64 aarch64-linux-gnu-gcc
 # The emulated Python runs setup.py; the compiler that it starts is the native one for aarch64.
-cython -3 rgz/_kernels.pyx # emulated it would take minutes
+cython -3 rgz/_kernels.pyx # emulated it would take half a minute
 CC="aarch64-linux-gnu-gcc -I$root/usr/include/python3.11 -idirafter $root/usr/include" \
     LDSHARED="aarch64-linux-gnu-gcc -shared" arm max,sme=off setup.py -q build_ext --inplace
-# Emulated tests take seconds each: every formula, but neither on every processor nor in every type.
+# Emulated tests take seconds each: every formula, but neither on every processor nor in every type; large sizes where
+# products run through several blocks, and for attention.
+large="matmul or linear_backward or attention"
 emulated() {
-    arm "$2" -m pytest -q -p no:cacheprovider -k "$3" tests/kernels/test_formulas.py >"$SCRATCH/arm/$1" 2>&1
+    arm "$2" -m pytest -q -p no:cacheprovider -k "$3 and (not large or $large)" tests/kernels/test_formulas.py >"$SCRATCH/arm/$1" 2>&1
 }
 emulated max-half max,sme=off "neonbf16 and match and half and (bfloat16 or matmul or plain or linear_backward)" &
 emulated max max,sme=off "neon and not neonbf16 and match and not half and not products" &

@@ -16,8 +16,14 @@ def name(case):
     return case.name
 
 
-def check_formula(case, rng, storage="float32", sizes=None):
-    for size in sizes or case.sizes + case.large:
+def with_sizes(cases, step=1):
+    """Cases with every step-th of their sizes, and those that have large ones with these."""
+    small = [pytest.param(case, case.sizes[len(case.name) % step :: step], id=case.name) for case in cases]
+    return small + [pytest.param(case, case.large, id=f"{case.name}-large") for case in cases if case.large]
+
+
+def check_formula(case, rng, sizes, storage="float32"):
+    for size in sizes:
         call = in_storage(case.kernel, case.make(rng, *size), storage)
         wide = in_float64(call)
         want = case.oracle(**wide)
@@ -36,14 +42,14 @@ def check_threads(case, rng, storage="float32"):
             assert_same_bits(one, run(case.kernel, call, n_threads))
 
 
-@pytest.mark.parametrize("case", PLAIN, ids=name)
-def test_kernels_match_the_float64_formula(isa, rng, case):
-    check_formula(case, rng)
+@pytest.mark.parametrize("case, sizes", with_sizes(PLAIN))
+def test_kernels_match_the_float64_formula(isa, rng, case, sizes):
+    check_formula(case, rng, sizes)
 
 
-@pytest.mark.parametrize("case", BLAS, ids=name)
-def test_kernels_with_products_match_the_float64_formula(isa, sgemm, rng, case):
-    check_formula(case, rng)
+@pytest.mark.parametrize("case, sizes", with_sizes(BLAS))
+def test_kernels_with_products_match_the_float64_formula(isa, sgemm, rng, case, sizes):
+    check_formula(case, rng, sizes)
 
 
 @pytest.mark.parametrize("case", PLAIN, ids=name)
@@ -57,10 +63,10 @@ def test_bits_of_products_do_not_depend_on_the_thread_count(isa, sgemm, rng, cas
 
 
 @pytest.mark.parametrize("storage", ["bfloat16", "float16"])
-@pytest.mark.parametrize("case", IN_HALF, ids=name)
-def test_kernels_in_half_precision_match_the_float64_formula(isa, rng, case, storage):
+@pytest.mark.parametrize("case, sizes", with_sizes(IN_HALF, step=2))
+def test_kernels_in_half_precision_match_the_float64_formula(isa, rng, case, sizes, storage):
     """Of inputs rounded to half. Every other size: in float32 the kernels are the same, but for loads and stores."""
-    check_formula(case, rng, storage, case.sizes[len(case.name) % 2 :: 2] + case.large)
+    check_formula(case, rng, sizes, storage)
 
 
 @pytest.mark.parametrize("storage", ["bfloat16", "float16"])
