@@ -9,7 +9,10 @@ RGZ_ISAS="${SANITIZED_ISAS:-generic}" \
     RGZ_EXTRA_CFLAGS="-O1 -g1 -DRGZ_INLINE='static inline' -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
     RGZ_EXTRA_LDFLAGS="-fsanitize=address,undefined" build_variant sanitized
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so)"
-export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 # Python itself leaks at its end
+# Python itself leaks at its end; what a sanitizer writes before it ends the process would go down with pytest's capture.
+export ASAN_OPTIONS="detect_leaks=0:log_path=$SCRATCH/sanitizer"
+export UBSAN_OPTIONS="print_stacktrace=1:log_path=$SCRATCH/sanitizer"
+trap 'find "$SCRATCH" -maxdepth 1 -name "sanitizer.*" -exec cat {} +' EXIT
 few="not thread_count and not (blocks and (bfloat16 or float32)) and not else_is_multiplied"
 with_variant sanitized run_tests -p no:cacheprovider -k "${SANITIZED_TESTS-$few}" \
     tests/kernels/test_formulas.py tests/kernels/test_cast.py tests/kernels/test_half_products.py \
