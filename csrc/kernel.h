@@ -12,7 +12,7 @@
 
 #ifdef _MSC_VER
 #define RGZ_INLINE static __forceinline
-#define RGZ_NOT_INLINE static __declspec(noinline)
+#define RGZ_NOT_INLINE static inline __declspec(noinline)
 #define RGZ_RESTRICT __restrict
 #define RGZ_PREFETCH_READ(address) ((void)(address))
 #define RGZ_PREFETCH_WRITE(p) ((void)(p))

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import importlib.util
 import os
 from collections.abc import Iterator
 
@@ -12,6 +13,13 @@ from rgz import _kernels
 os.environ["PYTHONSAFEPATH"] = "1"
 # What is said is compared in English, wherever the tests are run; those of Chinese say so.
 os.environ["RGZ_LANG"] = "en"
+
+if importlib.util.find_spec("hypothesis"):  # where only the kernels are tested there is none
+    from hypothesis import settings
+
+    # How long an example takes depends on what else the machine does.
+    settings.register_profile("any time", deadline=None)
+    settings.load_profile("any time")
 
 USABLE_ISAS = [name for name, _, usable in _kernels.isas() if usable]
 

@@ -59,7 +59,7 @@ ENTRY = st.fixed_dictionaries(
         "data_offsets": st.lists(st.integers(-1, 40), max_size=3),
     }
 )
-FEW = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=60, derandomize=True, database=None)
 
 
 @pytest.fixture(scope="module")

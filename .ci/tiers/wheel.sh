@@ -24,5 +24,6 @@ rgz info
 time rgz demo -o "$SCRATCH/demo"
 pytest -q benches/test_report.py benches/test_guide.py
 run_tests
-cd "$SOURCE" # as README says: the processes that tests start must not take the source, which is not built, for rgz
+# As README says, in the source: processes that tests start must not take it, which is not built, for rgz. A sample.
+cd "$SOURCE"
 run_tests tests/cli/test_cli_{help,memory,process,use}.py tests/data/test_data_token_cache.py tests/test_{cores,start}.py

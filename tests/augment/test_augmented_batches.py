@@ -59,7 +59,7 @@ def shown(batches, epoch):
     return sorted(sequences)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(documents, st.integers(4, 40), layouts, st.integers(1, 5))
 def test_every_variant_is_shown_once_from_end_to_end(documents, max_length, layout, epoch):
     batches = batches_of(documents, max_length, **layout)
@@ -77,7 +77,7 @@ def test_every_variant_is_shown_once_from_end_to_end(documents, max_length, layo
     assert len(sequences) == len(shown(batches, 0)) and batches.max_rows <= 9 * 5 * max_length
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(documents, st.integers(4, 40), layouts)
 def test_the_first_epoch_shows_the_originals(documents, max_length, layout):
     batches = batches_of(documents, max_length, **layout)
@@ -90,7 +90,7 @@ def test_the_first_epoch_shows_the_originals(documents, max_length, layout):
             np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(documents, st.integers(4, 40), st.lists(st.integers(0, 3), min_size=1, max_size=6))
 def test_a_batch_is_a_function_of_its_epoch_and_number(documents, max_length, epochs):
     one = batches_of(documents, max_length)
@@ -102,7 +102,7 @@ def test_a_batch_is_a_function_of_its_epoch_and_number(documents, max_length, ep
             np.testing.assert_array_equal(a.targets, b.targets)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(questions, min_size=1, max_size=8), st.integers(4, 200), st.integers(1, 4))
 def test_the_answers_that_count_stay_the_same(documents, max_length, epoch):
     batches = batches_of(documents, max_length, mask_prompts=True)

@@ -33,7 +33,6 @@ NEVER = re.compile(
 )
 
 
-@settings(deadline=None)
 @given(chinese, rates, rates, rates, rates, numbers, numbers, numbers)
 def test_a_variant_depends_on_seed_epoch_and_sample_alone(text, s, d, i, r, seed, epoch, sample):
     variant = Augmenter(s, d, i, r, seed)
@@ -47,7 +46,7 @@ def test_other_numbers_give_other_variants():
     assert len(variants) == 6
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(texts, rates, rates, rates, rates, numbers)
 @example("第三非常我们可以认真学习重要知识，", 0.1, 0.0, 0.0, 0.0, 1)  # 十分 for 非常 would make thirty of three
 def test_what_is_protected_stays(text, s, d, i, r, epoch):
@@ -58,7 +57,6 @@ def test_what_is_protected_stays(text, s, d, i, r, epoch):
     assert bool(variant.strip()) == bool(text.strip())
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(chinese, chinese), min_size=1, max_size=3), chinese, numbers)
 def test_of_a_dialogue_only_the_questions_change(turns, system, epoch):
     turns = [(question.replace("：", ""), answer.replace("：", "")) for question, answer in turns]
@@ -80,13 +78,12 @@ def test_a_dialogue_of_messages_has_its_questions_changed():
     assert question["content"] != PARAGRAPH and answer["content"] == PARAGRAPH and question["role"] == "user"
 
 
-@settings(deadline=None)
 @given(texts, numbers)
 def test_rates_of_zero_change_nothing(text, epoch):
     assert Augmenter(0, 0, 0, 0)(text, epoch) == text
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sampled_from(OPERATIONS[:3]), st.sampled_from([0.01, 0.02, 0.04]), numbers)
 def test_rates_are_shares_of_the_words(operation, rate, epoch):
     text = PARAGRAPH * 60

@@ -48,7 +48,7 @@ lengths_of_documents = st.lists(st.integers(0, 40) | st.integers(2, 6), min_size
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
 def test_every_target_is_shown_exactly_once_an_epoch(mode):
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(lengths_of_documents, st.integers(1, 5), st.integers(1, 17), st.integers(0, 3), st.integers(0, 2**64))
     def check(lengths, batch_size, max_length, epoch, bits):
         positions = sum(lengths)
@@ -77,7 +77,7 @@ def test_every_target_is_shown_exactly_once_an_epoch(mode):
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
 def test_batches_by_tokens_show_every_target_once_too(mode):
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(lengths_of_documents, st.integers(1, 40), st.integers(1, 17), st.integers(0, 3), st.integers(0, 2**64))
     def check(lengths, batch_tokens, max_length, epoch, bits):
         data = token_data(lengths)

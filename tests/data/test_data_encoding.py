@@ -109,7 +109,7 @@ def dialogues(draw):
     return [{"role": "system", "content": draw(contents)}, *turns] if draw(st.booleans()) else turns
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(texts | dialogues(), max_size=6), st.sampled_from(KINDS), st.booleans())
 def test_a_corpus_is_encoded_like_its_documents(documents, tokenizer, mask_prompts):
     check_all(documents, tokenizer, mask_prompts)

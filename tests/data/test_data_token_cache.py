@@ -87,14 +87,14 @@ tokenizers = st.builds(CharTokenizer, st.sampled_from(["", "天", "地", "天地
 work = st.tuples(st.lists(texts | messages, max_size=4), tokenizers, st.booleans())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(work, work)
 def test_keys_are_equal_only_for_the_same_documents_tokenizer_and_mask(a, b):
     keys = [token_key(documents, tokenizer, mask_prompts=mask) for documents, tokenizer, mask in (a, b)]
     assert (keys[0] == keys[1]) == ((a[0], a[1].to_dict(), a[2]) == (b[0], b[1].to_dict(), b[2]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(texts, min_size=1, max_size=4), st.data())
 def test_a_text_cut_elsewhere_or_changed_in_one_character_has_another_key(documents, data):
     number = data.draw(st.integers(0, len(documents) - 1))
@@ -191,7 +191,7 @@ def test_no_flipped_bit_and_no_cut_gives_other_ids(tmp_path):
     write_token_file(path, whole, "key")
     good = path.read_bytes()
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=400)
     @given(st.integers(0, len(good) - 1), st.integers(0, 7) | st.none())
     def check(place, bit):
         flipped = b"" if bit is None else bytes([good[place] ^ 1 << bit]) + good[place + 1 :]

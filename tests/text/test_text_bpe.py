@@ -133,7 +133,7 @@ def test_a_piece_is_merged_as_the_definition_says(trained, pattern):
     tokenizer = trained[pattern]
     ranks = {pair: rank for rank, pair in enumerate(tokenizer.merges)}
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(st.text("太阳人工智能学习的计算机", max_size=100) | st.text("learnigthu", max_size=400))
     def check(text):  # long ones are merged in a heap, short ones in a row
         expected = merge_by_definition(text.encode(), ranks)
@@ -153,7 +153,7 @@ def test_pieces_of_every_length_are_merged_alike(length):
 
 
 def test_merges_are_learnt_as_the_definition_says():
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(st.text("aab", min_size=1, max_size=12) | st.text("abcdefg", min_size=1, max_size=8), max_size=12))
     def check(words):
         expected = train_by_definition(Counter(word.encode() for word in words), 290)
@@ -170,7 +170,7 @@ def test_the_pieces_are_those_of_the_rival(pattern):
         spans = [span for _, span in steps.pre_tokenize_str(text)]
         return [text[start:end] for start, end in spans if end > start]
 
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=600)
     @given(any_text)
     def check(text):
         assert known.pieces(text) == theirs(text)
@@ -191,7 +191,7 @@ def test_every_character_is_in_the_class_that_the_rival_puts_it_in(pattern):
 
 
 def test_ids_are_those_of_the_rival(trained, rivals, pattern):
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=600)
     @given(any_text)
     def check(text):
         assume(not any(token.content in text for token in trained[pattern].added_tokens))
@@ -211,7 +211,7 @@ def test_merges_are_those_of_the_rival(pattern, min_frequency):
 
 
 def test_merges_are_those_of_the_rival_on_any_texts():
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(st.text("aab", max_size=30) | st.text("中国人，a ", max_size=60), max_size=12))
     def check(texts):
         assert merges_of(BPETokenizer.train(texts, 330, pattern="gpt2")) == train_rival(texts, "gpt2", 330)
@@ -339,7 +339,7 @@ def encode(ids=3, lengths=1, n_threads=1):
     encoder.encode(np.empty(ids, np.int32), np.empty(lengths, np.int64), b"abc", offsets(0, 3), n_threads)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60), st.integers(0, 1))
 def test_bytes_that_are_no_text_are_cut_and_encoded_too(data, pattern):
     ends = _kernels.piece_ends(data, pattern)

@@ -53,7 +53,7 @@ any_text = st.text(st.characters(codec=None), max_size=60) | st.text(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(any_text, max_size=5), st.booleans(), st.integers(1, 3))
 def test_words_are_those_of_jieba_and_the_text_again(texts, hmm, n_threads):
     cut = JIEBA.cut

@@ -95,7 +95,7 @@ def test_a_file_gives_the_ids_that_it_gives_the_rival(name, tmp_path):
     assert ours.vocab_size == theirs.get_vocab_size()
     misread = {token.id for token in ours.added_tokens if not token.content.isascii()}  # the rival takes é for a byte
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.lists(st.sampled_from([*"太阳从东方升起e\u0301A\u030a<aé> b'sS1２2\n ,，", *WORDS])).map("".join))
     def check(text):
         assume(not any(token.special and token.content in text for token in ours.added_tokens))
@@ -313,7 +313,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_a_file_with_any_value_replaced_is_refused_or_read(data):
     content = copy.deepcopy(FILES[data.draw(st.sampled_from(sorted(FILES)))])

@@ -49,7 +49,7 @@ def test_words_are_those_of_jieba_on_any_text(jieba, hmm):
     usual = st.sampled_from("一中国人民大学生活动物理解放心杭研曌鼗a1B-.#%+_ \r\n\t，C龦鿖㐀𠀀é😀\ud800\x00")
     character = usual | st.characters() | st.integers(0x4E00, 0x9FFF).map(chr) | st.integers(0x20000, 0x323AF).map(chr)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.text(character, max_size=24))
     def check(text):
         assert segment(text, hmm) == cut(jieba, text, hmm)

@@ -79,7 +79,7 @@ def test_bytes_without_surrogates_decode_as_pythons_replacement_does(data):
 
 @pytest.mark.parametrize("tokenizer", ALL, ids=lambda t: t.type)
 def test_every_tokenizer_streams_whole_characters_that_join_to_the_text(tokenizer):
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.text(st.characters(), max_size=12) | st.text("学习字宇孥 a😀\ud800\r\n", max_size=20))
     def check(text):
         stream, ids = tokenizer.stream(), tokenizer.encode(text)
@@ -92,7 +92,7 @@ def test_every_tokenizer_streams_whole_characters_that_join_to_the_text(tokenize
 
 @pytest.mark.parametrize("tokenizer", ALL, ids=lambda t: t.type)
 def test_every_tokenizer_streams_any_ids_as_it_decodes_them(tokenizer):
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.lists(st.integers(0, tokenizer.vocab_size - 1), max_size=20))
     def check(ids):
         stream = tokenizer.stream()

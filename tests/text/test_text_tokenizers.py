@@ -50,7 +50,7 @@ def test_decoding_gives_back_what_was_encoded(tokenizer, text):
 
 @pytest.mark.parametrize("name", list(TOKENIZERS))
 def test_decoding_gives_back_any_text(name):
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(any_text)
     def check(text):
         tokenizer = TOKENIZERS[name]
@@ -64,7 +64,7 @@ def test_decoding_gives_back_any_text(name):
     check()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(4, TOKENIZERS["word"].vocab_size - 1), max_size=30))
 def test_decoding_any_ids_gives_a_text_that_round_trips(ids):
     tokenizer = TOKENIZERS["word"]
@@ -117,7 +117,7 @@ def test_a_batch_is_encoded_like_its_texts(tokenizer):
 def test_ids_are_those_that_python_looks_up(jieba, name):
     tokenizer = TOKENIZERS[name]
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(any_text)
     def check(text):
         expected = ids_of(jieba.cut(text, HMM=False), tokenizer.characters, tokenizer.words)

@@ -81,7 +81,7 @@ def test_four_batches_of_four_make_the_update_of_one_of_sixteen(kind):
 sequences = st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=2, max_size=9), min_size=2, max_size=7)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sequences, st.data())
 def test_every_token_weighs_the_same_however_sequences_are_cut_into_micro_batches(documents, data):
     cuts = data.draw(st.sets(st.integers(1, len(documents) - 1)))
@@ -97,7 +97,7 @@ def test_every_token_weighs_the_same_however_sequences_are_cut_into_micro_batche
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=0, atol=64 * 2**-23 * np.abs(gradients[0]).max())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.fixed_dictionaries({"packing": st.booleans(), "group_by_length": st.booleans(), "seed": st.integers(0, 99)}),
     st.one_of(st.none(), st.integers(10, 90)), st.integers(1, 5), st.integers(1, 5), st.integers(1, 60),
@@ -125,7 +125,7 @@ def test_accumulation_excuses_no_sequence_longer_than_a_batch():
         Batches(token_data([list(range(21))] * 4), 4, 24, batch_tokens=12, accumulation=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 60), st.integers(0, 2**32), st.integers(0, 3))
 def test_shuffled_micro_batches_are_the_large_batch_in_pieces(batch_size, times, n, seed, epoch):
     data = token_data(ragged(n, seed))

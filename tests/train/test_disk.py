@@ -141,7 +141,7 @@ def whole_checkpoint(tmp_path_factory):
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bit_that_turns_and_any_byte_that_is_missing_is_noticed(whole_checkpoint, data):
     path = data.draw(st.sampled_from(sorted(whole_checkpoint.path.iterdir())))
     content = path.read_bytes()
