@@ -14,8 +14,8 @@ arm() {
 cp -r "$SOURCE" "$SCRATCH/arm/source"
 cd "$SCRATCH/arm/source"
 python .ci/spills.py aarch64 aarch64-linux-gnu-gcc
-# The emulated Python runs setup.py; the compiler that it starts is the native one for aarch64.
 cython -3 rgz/_kernels.pyx # emulated it would take half a minute
+# The emulated Python runs setup.py; the compiler that it starts is the native one for aarch64.
 CC="aarch64-linux-gnu-gcc -I$root/usr/include/python3.11 -idirafter $root/usr/include" \
     LDSHARED="aarch64-linux-gnu-gcc -shared" arm max,sme=off setup.py -q build_ext --inplace
 # Emulated tests take seconds each: every formula, but neither on every processor nor in every type; large sizes for

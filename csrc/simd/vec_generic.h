@@ -111,7 +111,7 @@ RGZ_INLINE float of_f16(uint16_t half) {
 
 RGZ_INLINE vf vf_load_bf16(const uint16_t *p) { vf r; RGZ_LANES r.a[l] = of_bf16(p[l]); return r; }
 RGZ_INLINE void vf_store_bf16(uint16_t *p, vf v) { RGZ_LANES p[l] = bf16_of(v.a[l]); }
-/* What is not inline would be copied into every tile of products: half a minute more of compiling. */
+/* Only this one is inline: the others would be copied into every tile of products, two thirds of compiling those. */
 RGZ_INLINE vf vf_load_f16(const uint16_t *p) { vf r; RGZ_LANES r.a[l] = of_f16(p[l]); return r; }
 RGZ_NOT_INLINE void vf_store_f16(uint16_t *p, vf v) { RGZ_LANES p[l] = f16_of(v.a[l]); }
 
