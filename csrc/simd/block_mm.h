@@ -24,6 +24,7 @@ RGZ_INLINE void mm_tile(const int rows, const int vectors, rgz_int live, rgz_int
                         : v < vectors - 1 ? vf_load(c + i * ldc + v * VLEN)
                                           : vf_load_n(c + i * ldc + v * VLEN, last);
     if (last >= VLEN)
+#pragma GCC unroll UNITS_IN_A_ROW
         for (rgz_int p = 0; p < k; p++) {
             vf bv[MM_VECTORS];
 #pragma GCC unroll 4
