@@ -1,5 +1,5 @@
-"""Build of the one extension module: every kernel file once per instruction set and storage of activations, with the
-flags of the first; the files that have nothing to gain from either once.
+"""Build of the one extension module: the kernels once per instruction set and storage of activations, with the flags of
+the first; the files that have nothing to gain from either once.
 
 Environment: RGZ_OPENMP=0 leaves OpenMP out, =1 demands it; RGZ_REQUIRE_ISA=1 makes an instruction set that the
 compiler cannot take an error instead of a notice; RGZ_ISAS=generic,avx2 builds these only (generic always);
@@ -22,6 +22,8 @@ from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).parent
 KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob("*.c"))
+# Files of kernels that are compiled as one: what they share, such as the product, takes most of the time.
+TOGETHER = {"products": ["linear.c", "lm_loss.c"], "attention": ["attention.c", "attention_backward.c"]}
 HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*"))
 TEXT = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/text").glob("*.c"))
 SHARED = ["csrc/dispatch.c", "csrc/scratch.c", "csrc/sgemm.c", *TEXT]  # compiled once, with the baseline's flags
@@ -83,6 +85,14 @@ def openmp_flags() -> list[tuple[list[str], list[str]]]:
     return [(["-fopenmp"], ["-fopenmp"])]
 
 
+def units() -> dict[str, str]:
+    """C texts that include all files of kernels, by name: those of TOGETHER, and one of all others."""
+    files = {name: [f"kernels/{file}" for file in members] for name, members in TOGETHER.items()}
+    taken = {file for members in files.values() for file in members}
+    files["others"] = [file for path in KERNELS if (file := f"kernels/{Path(path).name}") not in taken] + ["table.c"]
+    return {name: "".join(f'#include "{file}"\n' for file in members) for name, members in files.items()}
+
+
 def unicode_classes() -> str:
     """C text of the character classes that regular expressions of tokenizers name, by this Python's unicodedata.
 
@@ -121,6 +131,9 @@ class BuildKernels(build_ext):
         generated = Path(self.build_temp, "generated")
         generated.mkdir(parents=True, exist_ok=True)
         (generated / "unicode_classes.h").write_text(unicode_classes())
+        for name, text in units().items():
+            (generated / f"{name}.c").write_text(text)
+        kernels = [str(generated / f"{name}.c") for name in units()]
 
         machine, built = target_machine(self.plat_name), []
         wanted = {"generic", *os.environ.get("RGZ_ISAS", ",".join(ISAS)).split(",")}
@@ -137,7 +150,7 @@ class BuildKernels(build_ext):
                 continue
             if self.compiles(name, common + flags):
                 built.append(name)
-                jobs += [(source, name, storage) for storage in storages for source in [*KERNELS, "csrc/table.c"]]
+                jobs += [(source, name, storage) for storage in storages for source in kernels]
 
         def compile_one(job: tuple[str, str | None, str | None]) -> str:
             source, isa, storage = job

@@ -3,9 +3,9 @@ again because of it.
 
 python .ci/spills.py MACHINE CC...     as `.ci/spills.py x86_64 gcc`
 
-Compiles linear.c and lm_loss.c to assembly for every instruction set of the machine and every storage, and looks at the
-innermost loops, those without a label inside, with at least twelve multiply-adds: a vector stored there is most likely
-a sum that found no register. Attention (block_mm.h) is not looked at.
+Compiles linear.c and lm_loss.c, as one as setup.py does, to assembly for every instruction set of the machine and every
+storage, and looks at the innermost loops, those without a label inside, with at least twelve multiply-adds: a vector
+stored there is most likely a sum that found no register. Attention (block_mm.h) is not looked at.
 """
 
 import importlib.util
@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +22,7 @@ LABEL = re.compile(r"(\.L\d+):")
 JUMP = re.compile(r"\s(?:j[a-z]+|b\.?[a-z]{2}|cbn?z|tbn?z)\s.*?(\.L\d+)$")
 MULTIPLY_ADD = re.compile(r"\s(?:vfn?madd|vdpbf16ps|fmla|fmlal2?|bfmmla|bfdot)")
 STORE = re.compile(r"\s(?:vmov[a-z]+\s+%[xyz]mm\d+, .*\(|st[rp1]\s+\{?[qdv]\d+)")
-FEWEST = 4  # loops of products in a file; fewer, and some have become something that is not looked at
+FEWEST = 4  # loops of products in a build; fewer, and some have become something that is not looked at
 # gcc 12 loads all eight registers of b first and spills four sums, in tile_in_steps only: here that serves edges alone.
 KNOWN = {("neonbf16", "bf16"): 1}
 
@@ -34,9 +35,9 @@ def settings():
     return module
 
 
-def assembly(command: list[str]) -> str:
+def assembly(command: list[str], source: str) -> str:
     """What the compiler prints."""
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(command, input=source, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def loops(text: str):
@@ -53,7 +54,7 @@ def loops(text: str):
 
 def main() -> None:
     machine, *compiler = sys.argv[1:] or [""]
-    setup, files, seen, bad = settings(), [], 0, []
+    setup, builds, seen, bad = settings(), [], 0, []
     sets = {isa: flags for isa, (machines, flags, _) in setup.ISAS.items() if machines and machine in machines}
     if not sets or not compiler:
         sys.exit(f"usage: spills.py MACHINE CC..., a machine that setup.py knows and a compiler; got {sys.argv[1:]}")
@@ -61,24 +62,22 @@ def main() -> None:
         for storage, name in enumerate(setup.STORAGES):
             if isa in setup.EXTENDED and name not in setup.EXTENDED[isa][1]:
                 continue
-            for source in ("linear.c", "lm_loss.c"):
-                defines = [f"-DRGZ_ISA={isa}", f'-DRGZ_VEC_HEADER="simd/vec_{isa}.h"']
-                defines += [f"-DRGZ_STORAGE={storage}", f"-DRGZ_STORAGE_NAME={name}", f"-I{ROOT / 'csrc'}"]
-                command = [*compiler, "-O3", "-std=gnu11", "-ffp-contract=off", "-fopenmp", *flags, *defines]
-                command += ["-S", str(ROOT / "csrc/kernels" / source), "-o", "-"]
-                files.append((source, isa, name, command))
+            defines = [f"-DRGZ_ISA={isa}", f'-DRGZ_VEC_HEADER="simd/vec_{isa}.h"']
+            defines += [f"-DRGZ_STORAGE={storage}", f"-DRGZ_STORAGE_NAME={name}", f"-I{ROOT / 'csrc'}"]
+            command = [*compiler, "-O3", "-std=gnu11", "-ffp-contract=off", "-fopenmp", *flags, *defines]
+            builds.append((isa, name, [*command, "-S", "-x", "c", "-", "-o", "-"]))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        assemblies = pool.map(assembly, [command for *_, command in files])
-        for (source, isa, name, _), text in zip(files, assemblies, strict=True):
+        assemblies = pool.map(partial(assembly, source=setup.units()["products"]), [command for *_, command in builds])
+        for (isa, name, _), text in zip(builds, assemblies, strict=True):
             products = [body for body in loops(text) if len([*filter(MULTIPLY_ADD.search, body)]) >= 12]
             spilled = [body for body in products if any(map(STORE.search, body))]
-            what = f"{source} for {isa}, {name}: {len(spilled)} of {len(products)} loops of products store vectors"
+            what = f"{isa}, {name}: {len(spilled)} of {len(products)} loops of products store vectors"
             if len(products) < FEWEST:
                 bad.append(f"{what}; at least {FEWEST} loops were expected")
             elif len(spilled) > KNOWN.get((isa, name), 0):
                 bad.append("\n".join([what, *spilled[0]]))
             seen += len(products)
-    print(*bad, f"{seen} loops of products on {machine}: {len(bad)} files with sums in memory", sep="\n")
+    print(*bad, f"{seen} loops of products on {machine}: {len(bad)} builds with sums in memory", sep="\n")
     sys.exit(bool(bad))
 
 

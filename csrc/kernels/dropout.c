@@ -9,25 +9,23 @@
 #include "kernel.h"
 #include "simd/philox.h"
 
-enum { BLOCK = PHILOX_WORDS };
-
-/* What the elements from `first`, a multiple of BLOCK, on are multiplied by: 0 or 1 / (1 - p). */
-RGZ_INLINE void draw_factors(float factors[BLOCK], rgz_int first, float p, uint64_t seed, uint64_t stream) {
+/* What the elements from `first`, a multiple of PHILOX_WORDS, on are multiplied by: 0 or 1 / (1 - p). */
+RGZ_INLINE void draw_factors(float factors[PHILOX_WORDS], rgz_int first, float p, uint64_t seed, uint64_t stream) {
     const uint32_t threshold = (uint32_t)((double)p * 4294967296.0); /* p < 1 */
     const float scale = 1.0f / (1.0f - p);
-    uint32_t words[BLOCK];
+    uint32_t words[PHILOX_WORDS];
     philox4x32(words, (uint64_t)first / 4, stream, seed);
-    for (int i = 0; i < BLOCK; i++) factors[i] = words[i] >= threshold ? scale : 0.0f;
+    for (int i = 0; i < PHILOX_WORDS; i++) factors[i] = words[i] >= threshold ? scale : 0.0f;
 }
 
 void RGZ_FN(dropout_forward)(rgz_real *y, const rgz_real *x, const rgz_real *residual, rgz_int n, float p,
                              uint64_t seed, uint64_t stream, int n_threads) {
 #pragma omp parallel for num_threads(n_threads) schedule(static)
-    for (rgz_int block = 0; block < rgz_blocks(n, BLOCK); block++) {
-        const rgz_int first = BLOCK * block;
-        float factors[BLOCK];
+    for (rgz_int block = 0; block < rgz_blocks(n, PHILOX_WORDS); block++) {
+        const rgz_int first = PHILOX_WORDS * block;
+        float factors[PHILOX_WORDS];
         draw_factors(factors, first, p, seed, stream);
-        RGZ_FOR_VECTORS (i, live, rgz_min(BLOCK, n - first)) {
+        RGZ_FOR_VECTORS (i, live, rgz_min(PHILOX_WORDS, n - first)) {
             const rgz_int at = first + i;
             vf kept = vf_mul(vf_load(factors + i), vr_load_n(x + at, live));
             if (residual) kept = vf_add(kept, vr_load_n(residual + at, live));
