@@ -22,8 +22,7 @@ from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).parent
 KERNELS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/kernels").glob("*.c"))
-# Files of kernels that are compiled as one: what they share, such as the product, takes most of the time.
-TOGETHER = {"products": ["linear.c", "lm_loss.c"], "attention": ["attention.c", "attention_backward.c"]}
+UNITS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/units").glob("*.c"))  # each includes some of these
 HEADERS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc").rglob("*.[hd]*"))
 TEXT = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "csrc/text").glob("*.c"))
 SHARED = ["csrc/dispatch.c", "csrc/scratch.c", "csrc/sgemm.c", *TEXT]  # compiled once, with the baseline's flags
@@ -85,14 +84,6 @@ def openmp_flags() -> list[tuple[list[str], list[str]]]:
     return [(["-fopenmp"], ["-fopenmp"])]
 
 
-def units() -> dict[str, str]:
-    """C texts that include all files of kernels, by name: those of TOGETHER, and one of all others."""
-    files = {name: [f"kernels/{file}" for file in members] for name, members in TOGETHER.items()}
-    taken = {file for members in files.values() for file in members}
-    files["others"] = [file for path in KERNELS if (file := f"kernels/{Path(path).name}") not in taken] + ["table.c"]
-    return {name: "".join(f'#include "{file}"\n' for file in members) for name, members in files.items()}
-
-
 def unicode_classes() -> str:
     """C text of the character classes that regular expressions of tokenizers name, by this Python's unicodedata.
 
@@ -131,9 +122,6 @@ class BuildKernels(build_ext):
         generated = Path(self.build_temp, "generated")
         generated.mkdir(parents=True, exist_ok=True)
         (generated / "unicode_classes.h").write_text(unicode_classes())
-        for name, text in units().items():
-            (generated / f"{name}.c").write_text(text)
-        kernels = [str(generated / f"{name}.c") for name in units()]
 
         machine, built = target_machine(self.plat_name), []
         wanted = {"generic", *os.environ.get("RGZ_ISAS", ",".join(ISAS)).split(",")}
@@ -150,7 +138,7 @@ class BuildKernels(build_ext):
                 continue
             if self.compiles(name, common + flags):
                 built.append(name)
-                jobs += [(source, name, storage) for storage in storages for source in kernels]
+                jobs += [(source, name, storage) for storage in storages for source in UNITS]
 
         def compile_one(job: tuple[str, str | None, str | None]) -> str:
             source, isa, storage = job
@@ -246,7 +234,7 @@ if __name__ == "__main__":
                 ["rgz/_kernels.pyx"],
                 include_dirs=["csrc"],
                 # setuptools relinks on a change of these only, and the sdist takes them from here
-                depends=[*KERNELS, *SHARED, "csrc/table.c", *HEADERS, *BINDING],
+                depends=[*UNITS, *KERNELS, "csrc/table.c", *SHARED, *HEADERS, *BINDING],
                 define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
                 py_limited_api=ABI3,
             )

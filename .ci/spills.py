@@ -3,9 +3,9 @@ again because of it.
 
 python .ci/spills.py MACHINE CC...     as `.ci/spills.py x86_64 gcc`
 
-Compiles linear.c and lm_loss.c, as one as setup.py does, to assembly for every instruction set of the machine and every
-storage, and looks at the innermost loops, those without a label inside, with at least twelve multiply-adds: a vector
-stored there is most likely a sum that found no register. Attention (block_mm.h) is not looked at.
+Compiles csrc/units/products.c to assembly for every instruction set of the machine and every storage, and looks at the
+innermost loops, those without a label inside, with at least twelve multiply-adds: a vector stored there is most likely
+a sum that found no register. Attention (block_mm.h) is not looked at.
 """
 
 import importlib.util
@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,9 +34,9 @@ def settings():
     return module
 
 
-def assembly(command: list[str], source: str) -> str:
+def assembly(command: list[str]) -> str:
     """What the compiler prints."""
-    return subprocess.run(command, input=source, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def loops(text: str):
@@ -65,9 +64,9 @@ def main() -> None:
             defines = [f"-DRGZ_ISA={isa}", f'-DRGZ_VEC_HEADER="simd/vec_{isa}.h"']
             defines += [f"-DRGZ_STORAGE={storage}", f"-DRGZ_STORAGE_NAME={name}", f"-I{ROOT / 'csrc'}"]
             command = [*compiler, "-O3", "-std=gnu11", "-ffp-contract=off", "-fopenmp", *flags, *defines]
-            builds.append((isa, name, [*command, "-S", "-x", "c", "-", "-o", "-"]))
+            builds.append((isa, name, [*command, "-S", str(ROOT / "csrc/units/products.c"), "-o", "-"]))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        assemblies = pool.map(partial(assembly, source=setup.units()["products"]), [command for *_, command in builds])
+        assemblies = pool.map(assembly, [command for *_, command in builds])
         for (isa, name, _), text in zip(builds, assemblies, strict=True):
             products = [body for body in loops(text) if len([*filter(MULTIPLY_ADD.search, body)]) >= 12]
             spilled = [body for body in products if any(map(STORE.search, body))]

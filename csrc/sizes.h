@@ -4,8 +4,8 @@
 #ifndef RGZ_SIZES_H
 #define RGZ_SIZES_H
 
-/* simd/packed_gemm.h: units of k in a block, and where it is the only one; panels of b and strips of a in one; columns
- * of b and rows of a in one where k runs across the rows of a; blocks of strips whose sums are kept. */
+/* simd/packed_gemm.h: units of k in a block, and where it is the only one; panels of b and strips of a in one, and the
+ * same where k runs across the rows of a; blocks of strips whose sums are kept. */
 #ifndef RGZ_GEMM_DEPTH
 #define RGZ_GEMM_DEPTH 256
 #endif
@@ -18,11 +18,11 @@
 #ifndef RGZ_GEMM_STRIPS
 #define RGZ_GEMM_STRIPS 8
 #endif
-#ifndef RGZ_GEMM_COLUMNS_ACROSS
-#define RGZ_GEMM_COLUMNS_ACROSS 768
+#ifndef RGZ_GEMM_PANELS_ACROSS
+#define RGZ_GEMM_PANELS_ACROSS 24
 #endif
-#ifndef RGZ_GEMM_ROWS_ACROSS
-#define RGZ_GEMM_ROWS_ACROSS 192
+#ifndef RGZ_GEMM_STRIPS_ACROSS
+#define RGZ_GEMM_STRIPS_ACROSS 16
 #endif
 /* Where the rows of a are read as they lie: the most units of k in a block, and at most these times its panels. */
 #ifndef RGZ_GEMM_DEEP

@@ -31,7 +31,7 @@ understood() {
         for storage in 0:f32 1:bf16 2:f16; do
             # shellcheck disable=SC2086 # flags are words
             "${compiler[@]}" ${set#*:} -DRGZ_ISA="${set%%:*}" -DRGZ_VEC_HEADER="\"simd/vec_${set%%:*}.h\"" \
-                -DRGZ_STORAGE="${storage%:*}" -DRGZ_STORAGE_NAME="${storage#*:}" csrc/kernels/*.c csrc/table.c
+                -DRGZ_STORAGE="${storage%:*}" -DRGZ_STORAGE_NAME="${storage#*:}" csrc/units/*.c
         done
     done
     "${compiler[@]}" csrc/{dispatch,scratch,sgemm}.c csrc/text/*.c

@@ -39,7 +39,7 @@ RGZ_INLINE tiling tile_by_shape(rgz_int m, rgz_int n) {
 RGZ_INLINE tiling tile_by_threads(const rgz_product *g, int n_threads, int each) {
     const rgz_int strips = rgz_max(rgz_blocks(g->m, MM_ROWS), 1), panels = rgz_max(rgz_blocks(g->n, GEMM_PANEL), 1);
     const rgz_int wanted = rgz_min(each * n_threads, strips * panels),
-                  widest = rgz_max(rgz_blocks(g->n, GEMM_NARROW && large_blocks(g) ? GEMM_WIDEST : GEMM_WIDTH), 1);
+                  widest = rgz_max(rgz_blocks(g->n, panel_stays(g) ? GEMM_WIDEST : GEMM_WIDTH), 1);
     const rgz_int most = rgz_min(rgz_max(widest + n_threads, wanted), panels);
     const double a_read = reads_rows(g) ? 0.5 * g->m : g->m;
     const double b_read = reads_in_place(g, g->n) ? 0.5 * g->n : g->n, work = (double)g->m * g->n / VLEN;

@@ -23,9 +23,8 @@ RGZ_INLINE void mm_tile(const int rows, const int vectors, rgz_int live, rgz_int
             acc[i][v] = !add              ? vf_zero()
                         : v < vectors - 1 ? vf_load(c + i * ldc + v * VLEN)
                                           : vf_load_n(c + i * ldc + v * VLEN, last);
-    if (last >= VLEN)
-#pragma GCC unroll UNITS_IN_A_ROW
-        for (rgz_int p = 0; p < k; p++) {
+    if (last >= VLEN) /* the usual case */
+        FOR_UNITS (p, k) {
             vf bv[MM_VECTORS];
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++) bv[v] = vf_load(b + p * ldb + v * VLEN);

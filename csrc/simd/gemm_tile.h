@@ -8,8 +8,7 @@
 
 #include "pack.h"
 
-#define GEMM_PANEL (MM_VECTORS * VLEN)                   /* columns of a panel */
-enum { GEMM_NARROW = GEMM_PANEL * sizeof(float) <= 64 }; /* a cache line or less: all but AVX-512 */
+#define GEMM_PANEL (MM_VECTORS * VLEN) /* columns of a panel */
 
 /* Rows of a, by strips of MM_ROWS: copied together, or where tiles read them (GEMM_READS_ROWS) as they lie. */
 typedef struct {
@@ -57,8 +56,7 @@ RGZ_INLINE void tile_sums(vf acc[MM_ROWS][MM_VECTORS], gemm_rows a, const float 
                           gemm_wanted *wanted) {
     (void)wanted;
     const float *strip = a.at;
-#pragma GCC unroll UNITS_IN_A_ROW
-    for (rgz_int p = 0; p < units; p++) {
+    FOR_UNITS (p, units) {
         vf b[MM_VECTORS];
 #pragma GCC unroll 4
         for (int v = 0; v < MM_VECTORS; v++) b[v] = vf_load(panel + p * ldp + v * VLEN);

@@ -2,12 +2,13 @@
  * high-performance matrix multiplication", ACM TOMS 34(3).
  *
  * b is copied, some hundred rows of k by some hundred columns at a time (gemm_blocks), into panels as wide as a
- * register tile, which then stay in the second cache while all rows of a pass by, unless b lies that closely together
- * anyway (AVX-512: reads_in_place); the rows of a are copied into strips as high as a register tile, for rows a power
- * of two apart would throw each other out of the first cache, or read where they are (reads_rows). Each element of c is
- * the sum, in the order of k, of one chain of fused multiply-adds for every block of k, whose depth follows from k and
- * from how a lies: its bits depend neither on the other sizes of the blocks nor on how c is cut into tiles. Until the
- * last of k, sums are float32: in c, or where c is in half precision in a block of their own.
+ * register tile, which then mostly stay in the second cache while all rows of a pass by (where a panel stays in the
+ * first, strips of a do), unless b lies that closely together anyway (AVX-512: reads_in_place); the rows of a are
+ * copied into strips as high as a register tile, for rows a power of two apart would throw each other out of the first
+ * cache, or read where they are (reads_rows). Each element of c is the sum, in the order of k, of one chain of fused
+ * multiply-adds for every block of k, whose depth follows from k and from how a lies: its bits depend neither on the
+ * other sizes of the blocks nor on how c is cut into tiles. Until the last of k, sums are float32: in c, or where c is
+ * in half precision in a block of their own.
  */
 #ifndef RGZ_PACKED_GEMM_H
 #define RGZ_PACKED_GEMM_H
@@ -24,8 +25,9 @@ enum {
     GEMM_WIDTH = RGZ_GEMM_PANELS * GEMM_PANEL,
     GEMM_HEIGHT = RGZ_GEMM_STRIPS * MM_ROWS,
     GEMM_SUMS = RGZ_GEMM_KEPT * GEMM_HEIGHT,
-    GEMM_WIDEST = RGZ_GEMM_COLUMNS_ACROSS / GEMM_PANEL * GEMM_PANEL,
-    GEMM_HIGHEST = RGZ_GEMM_ROWS_ACROSS / MM_ROWS * MM_ROWS,
+    GEMM_PANEL_STAYS = VLEN == 8, /* large_blocks on AVX2 */
+    GEMM_WIDEST = RGZ_GEMM_PANELS_ACROSS * GEMM_PANEL * (GEMM_PANEL_STAYS ? 2 : 1),
+    GEMM_HIGHEST = RGZ_GEMM_STRIPS_ACROSS * MM_ROWS * (GEMM_PANEL_STAYS ? 2 : 1),
     GEMM_HEIGHT_DEEP = RGZ_GEMM_STRIPS / 2 * MM_ROWS,      /* with blocks of RGZ_GEMM_DEEP */
     GEMM_COPIED = GEMM_DEPTH * (GEMM_WIDTH + GEMM_HEIGHT), /* floats of panels and strips beside kept sums */
     GEMM_COPIED_DEEP = RGZ_GEMM_AREA * GEMM_PANEL + RGZ_GEMM_DEEP * GEMM_HEIGHT_DEEP,
@@ -39,8 +41,8 @@ enum {
  * little as half the time where b comes from memory, measured for 1 to 1,000 rows of a; where b is in the caches, up to
  * a dozen rows take up to half as long again, on two threads up to 1.8 times as long. */
 RGZ_INLINE int reads_in_place(const rgz_product *g, rgz_int width) {
-    return RGZ_STORAGE == RGZ_F32 && !GEMM_NARROW && !g->b_trans && g->ldb <= 768 && g->k * g->ldb <= 1 << 22 &&
-           width % GEMM_PANEL == 0;
+    return RGZ_STORAGE == RGZ_F32 && GEMM_PANEL * sizeof(float) >= 128 && !g->b_trans && g->ldb <= 768 &&
+           g->k * g->ldb <= 1 << 22 && width % GEMM_PANEL == 0;
 }
 
 /* Whether the rows of a are read where they are: those a multiple of 4 KiB apart throw each other out of a first cache
@@ -133,29 +135,29 @@ RGZ_INLINE void whole_tile(tile_target t, gemm_rows a, const float *panel, rgz_i
 }
 
 /* A block (rows, cols) = strips b, in register tiles. Panels of b are `next` units apart, their rows ldp. A strip stays
- * in the first cache while the panels pass by, or with panel_stays a panel does while the strips do. wanted NULL:
- * strips lie in a and stay, and for each what comes after it is asked for, as much as a strip during four panels. */
+ * in the first cache while the panels pass by, or with panel_stays a panel while the strips do. wanted NULL, never with
+ * panel_stays: strips lie in a; for each what comes after it is asked for, as much as a strip during four panels. */
 RGZ_INLINE void packed_block(tile_target block, gemm_rows strips, gemm_wanted *wanted, const float *b, rgz_int next,
                              rgz_int ldp, rgz_int units, rgz_int rows, rgz_int cols, int panel_stays) {
-    const rgz_int outer = panel_stays ? cols : rows, outer_step = panel_stays ? GEMM_PANEL : MM_ROWS;
-    const rgz_int inner = panel_stays ? rows : cols, inner_step = panel_stays ? MM_ROWS : GEMM_PANEL;
+    const rgz_int down = rgz_blocks(rows, MM_ROWS), across = rgz_blocks(cols, GEMM_PANEL);
     gemm_wanted strip_after = {0};
-    for (rgz_int stays = 0; stays < outer; stays += outer_step)
-        for (rgz_int passes = 0; passes < inner; passes += inner_step) {
-            const rgz_int i = panel_stays ? passes : stays, j = panel_stays ? stays : passes;
-            const float *panel = b + floats_of(j / GEMM_PANEL * next);
+    for (rgz_int stays = 0; stays < (panel_stays ? across : down); stays++)
+        for (rgz_int passes = 0; passes < (panel_stays ? down : across); passes++) {
+            const rgz_int strip = panel_stays ? passes : stays, panel = panel_stays ? stays : passes;
+            const rgz_int i = strip * MM_ROWS, j = panel * GEMM_PANEL;
             gemm_rows a = strips;
-            a.at = (const char *)strips.at + i / MM_ROWS * strips.strip;
-            if (!wanted && j == 0)
+            a.at = (const char *)strips.at + strip * strips.strip;
+            if (!wanted && panel == 0)
                 strip_after =
                     (gemm_wanted){(uintptr_t)a.at + (uintptr_t)a.strip, a.row, units * GEMM_UNIT_BYTES, MM_ROWS / 4, 0};
             gemm_wanted *const meanwhile = wanted ? wanted : &strip_after;
+            const float *columns = b + floats_of(panel * next);
             const tile_target t = target_at(block, i, j);
             const rgz_int high = rgz_min(MM_ROWS, rows - i), wide = rgz_min(GEMM_PANEL, cols - j);
             if (high < MM_ROWS || wide < GEMM_PANEL)
-                tile_in_steps(t, a, panel, ldp, units, meanwhile, high, wide);
+                tile_in_steps(t, a, columns, ldp, units, meanwhile, high, wide);
             else
-                whole_tile(t, a, panel, ldp, units, meanwhile);
+                whole_tile(t, a, columns, ldp, units, meanwhile);
         }
 }
 
@@ -181,9 +183,11 @@ typedef struct {
 } gemm_blocks;
 
 /* Where k runs across the rows of a, large blocks use more of the lines in which a lies, and with sums that have a
- * place of their own there is room. Narrow panels, of which a block then has many, had better stay in the first cache:
- * both made gradients of weights 3 to 14 % faster on AVX2 (Zen 3), while products forward lost up to 3 %. */
+ * place of their own there is room. On AVX2, whose panels are a cache line wide, still larger ones with a panel staying
+ * made gradients of weights 3 to 14 % faster (Zen 3); other products would lose up to 3 %, and NEON, which has panels
+ * like these, was never timed. */
 RGZ_INLINE int large_blocks(const rgz_product *g) { return g->a_trans && (RGZ_STORAGE == RGZ_F32 || g->sums); }
+RGZ_INLINE int panel_stays(const rgz_product *g) { return GEMM_PANEL_STAYS && large_blocks(g); }
 
 /* Where all of k is one block, no sums need to be kept, which pays for a deeper one. Where a is mostly not copied,
  * narrow blocks cost nothing, and deep ones that leave half the second cache to a and c are best. */
@@ -239,7 +243,7 @@ RGZ_INLINE void own_gemm_block(const rgz_product *g, rgz_int i0, rgz_int end, rg
             packed_block(target_at(t, i - i0, 0), rows_of(g, i, p0, depth, in_place, height, strips),
                          in_place ? NULL : &wanted, b_in_place ? (const float *)b : panels,
                          b_in_place ? GEMM_PANEL : units * GEMM_PANEL, b_in_place ? g->ldb : GEMM_PANEL, units, height,
-                         width, GEMM_NARROW && large_blocks(g));
+                         width, panel_stays(g));
             if (g->activation && last) {
                 const rgz_int at = i * g->ldc + j0;
                 activate_block(g->activation, g->activated + at, g->c + at, g->ldc, height, width);

@@ -22,9 +22,13 @@ RGZ_INLINE void store_units(float *to, const rgz_real *x, const rgz_real *odd) {
 }
 #endif
 
-/* How often the body of a product's loop stands in a row. AVX2's is so short that where its code happens to lie costs
- * up to an eighth, which four of them do not show. */
-enum { UNITS_IN_A_ROW = VLEN == 8 ? 4 : 1 };
+/* A product's loop over units. AVX2's is so short that where its code happens to lie costs up to an eighth: four of its
+ * bodies in a row do not show that. */
+#if VLEN == 8
+#define FOR_UNITS(p, units) _Pragma("GCC unroll 4") for (rgz_int p = 0; p < (units); p++)
+#else
+#define FOR_UNITS(p, units) for (rgz_int p = 0; p < (units); p++)
+#endif
 
 RGZ_INLINE rgz_int units_in(rgz_int n) { return rgz_blocks(n, UNIT); }
 

@@ -1,0 +1,10 @@
+/* others.c - every other kernel, and the table of them all. */
+#include "kernels/activation.c"
+#include "kernels/cast.c"
+#include "kernels/decode.c"
+#include "kernels/dropout.c"
+#include "kernels/embedding.c"
+#include "kernels/norm.c"
+#include "kernels/optim.c"
+#include "kernels/rope.c"
+#include "table.c"
