@@ -5,7 +5,7 @@
 #define RGZ_SIZES_H
 
 /* simd/packed_gemm.h: units of k in a block, and where it is the only one; panels of b and strips of a in one, and the
- * same where k runs across the rows of a; blocks of strips whose sums are kept. */
+ * same where k runs across the rows of a (twice as many on AVX2); blocks of strips whose sums are kept. */
 #ifndef RGZ_GEMM_DEPTH
 #define RGZ_GEMM_DEPTH 256
 #endif
