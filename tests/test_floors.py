@@ -15,8 +15,9 @@ FLOORS = {
     "data": 3, "nn": 3, "ops": 3, "optim": 3,
     "augment": 4, "models": 4,
     "generate": 5, "train": 5,
-    "cli": 6, "compat": 6,
-    "__main__": 7,  # the door of `python -m rgz`
+    "serve": 6,
+    "cli": 7, "compat": 7,
+    "__main__": 8,  # the door of `python -m rgz`
 }  # fmt: skip
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 

@@ -13,7 +13,7 @@ import click
 from rgz.cli.command import Command, given
 from rgz.cli.console import say
 from rgz.cli.flags import FieldType, count_flag, threads_flag, weights_flag
-from rgz.cli.runs import load_run, run_argument
+from rgz.cli.runs import load_run, run_argument, say_if_untaught
 from rgz.cli.sampling import sampling_flags, sampling_values
 from rgz.errors import RgzError
 from rgz.generate.sampling import Sampling
@@ -53,13 +53,7 @@ def chat(
 
     settings = sampling_values(given(ctx))
     loaded = load_run(run, dtype)
-    if not loaded.answers:
-        say(
-            tr(
-                "this model has learnt to continue texts, not to answer; teach it: rgz sft DATA --from {run}",
-                run=run,
-            )
-        )
+    say_if_untaught(loaded)
     turns = turns or loaded.info.get("turns")
     common = {"max_new_tokens": max_new_tokens, "n_threads": n_threads}
     session = ChatSession(loaded.model, loaded.tokenizer, turns, **common, **settings)

@@ -80,3 +80,14 @@ def load_run(path: str, dtype: str | None = None) -> LoadedRun:
     check_vocabulary(model, tokenizer)
     arguments, info = directory.read_arguments() if (run / "training_args.json").exists() else (None, {})
     return LoadedRun(folder, run, model, tokenizer, arguments, info)
+
+
+def say_if_untaught(loaded: LoadedRun) -> None:
+    """A model that only continues texts answers a question with anything."""
+    if not loaded.answers:
+        say(
+            tr(
+                "this model has learnt to continue texts, not to answer; teach it: rgz sft DATA --from {run}",
+                run=loaded.run,
+            )
+        )

@@ -1,8 +1,17 @@
 """From a trained model to text: reading through a window, choosing tokens, streaming whole characters."""
 
-from rgz.generate.chat import ChatSession
+from rgz.generate.chat import ChatSession, fitting_prompt
 from rgz.generate.model import Model
 from rgz.generate.sampling import Sampling
-from rgz.generate.stream import check_vocabulary, generate, stream
+from rgz.generate.stream import Continuation, check_vocabulary, generate, stream
 
-__all__ = ["ChatSession", "Model", "Sampling", "check_vocabulary", "generate", "stream"]
+__all__ = [
+    "ChatSession",
+    "Continuation",
+    "Model",
+    "Sampling",
+    "check_vocabulary",
+    "fitting_prompt",
+    "generate",
+    "stream",
+]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rgz.generate.stream import stream
 from rgz.models.decoder import Decoder
-from rgz.text.chat import encode_prompt
+from rgz.text.chat import Message, encode_prompt
 from rgz.text.tokenizer import Tokenizer
 
 
@@ -30,15 +30,9 @@ class ChatSession:
 
     def prompt_ids(self, text: str) -> list[int]:
         """Ids of as many of the latest turns as leave half of the positions to the answer, and of `text`."""
-        messages = [*self.messages, {"role": "user", "content": text}]
-        if self.turns is not None:
-            messages = messages[-(2 * self.turns - 1) :]  # questions and answers alternate
-        room = self.model.config.max_position_embeddings // 2
-        ids = encode_prompt(self.tokenizer, messages)
-        while len(ids) > room and len(messages) > 2:
-            messages = messages[2:]  # a question and its answer
-            ids = encode_prompt(self.tokenizer, messages)
-        return ids
+        return fitting_prompt(
+            self.model, self.tokenizer, [*self.messages, {"role": "user", "content": text}], self.turns
+        )
 
     def reply(self, text: str) -> Iterator[str]:
         """Yield the answer in pieces; it joins the conversation when the last piece has been taken."""
@@ -50,3 +44,21 @@ class ChatSession:
             {"role": "user", "content": text},
             {"role": "assistant", "content": "".join(pieces)},
         ]
+
+
+def fitting_prompt(model: Decoder, tokenizer: Tokenizer, messages: Sequence[Message], turns: int | None) -> list[int]:
+    """Ids of a dialogue to be answered: of its system message, and of at most `turns` of the latest questions.
+
+    Of these, the oldest give way too while the prompt takes more than half of the model's positions; the last one
+    stays, however long. RgzError: see `encode_prompt`.
+    """
+    ids = encode_prompt(tokenizer, messages)
+    first = int(messages[0]["role"] == "system")
+    lead, talk = messages[:first], messages[first:]
+    if turns is not None and len(talk) > 2 * turns - 1:
+        talk = talk[-(2 * turns - 1) :]  # questions and answers alternate
+        ids = encode_prompt(tokenizer, [*lead, *talk])
+    while len(ids) > model.config.max_position_embeddings // 2 and len(talk) > 2:
+        talk = talk[2:]  # a question and its answer
+        ids = encode_prompt(tokenizer, [*lead, *talk])
+    return ids

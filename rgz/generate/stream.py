@@ -41,6 +41,50 @@ def stream_ids(
             window.push([token])
 
 
+class Continuation:
+    """What a model writes after a prompt, in pieces of whole characters: iterate over it once.
+
+    The keywords are those of `stream`; errors come when it is made. ids : of the prompt; n_tokens : written so far.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        tokenizer: Tokenizer,
+        prompt: str | Sequence[int],
+        *,
+        max_new_tokens: int = 64,
+        n_threads: int | None = None,
+        **sampling: Any,
+    ) -> None:
+        self.ids = prompt_ids(model, tokenizer, prompt)
+        need_integer("max_new_tokens", max_new_tokens, 1)
+        spelling = Spelling(model, tokenizer)
+        self._decoder = tokenizer.stream(held=spelling.held(self.ids))
+        self._most, self.n_tokens = max_new_tokens, 0
+        self._tokens = stream_ids(
+            model,
+            self.ids,
+            Sampling(**sampling),
+            max_new_tokens=max_new_tokens,
+            eos_id=tokenizer.eos_id,
+            spelling=spelling,
+            n_threads=n_threads,
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        for token in self._tokens:
+            self.n_tokens += 1
+            if piece := self._decoder.push(token):
+                yield piece
+        # A character that max_new_tokens cut short is left out: the pieces are whole ones.
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ended, or will, at max_new_tokens and not where the model ends."""
+        return self.n_tokens == self._most
+
+
 def stream(
     model: Decoder,
     tokenizer: Tokenizer,
@@ -54,22 +98,7 @@ def stream(
 
     prompt : text (a beginning-of-sequence token goes before it), or ids taken as they are.
     """
-    ids = prompt_ids(model, tokenizer, prompt)
-    need_integer("max_new_tokens", max_new_tokens, 1)
-    spelling = Spelling(model, tokenizer)
-    decoder = tokenizer.stream(held=spelling.held(ids))
-    for token in stream_ids(
-        model,
-        ids,
-        Sampling(**sampling),
-        max_new_tokens=max_new_tokens,
-        eos_id=tokenizer.eos_id,
-        spelling=spelling,
-        n_threads=n_threads,
-    ):
-        if piece := decoder.push(token):
-            yield piece
-    # A character that max_new_tokens cut short is left out: the pieces are whole ones.
+    yield from Continuation(model, tokenizer, prompt, max_new_tokens=max_new_tokens, n_threads=n_threads, **sampling)
 
 
 def generate(

@@ -85,7 +85,7 @@ def test_only_options_that_a_command_has_are_named(name):
     options = {option for p in command.params for option in p.opts}
     told = out_of_memory(command)
     named = [word for word in told.split() if word.startswith("--")]
-    assert options.issuperset(named) and bool(named) == (name in ("train", "sft", "eval", "generate", "chat"))
+    assert options.issuperset(named) and bool(named) == (name in ("train", "sft", "eval", "generate", "chat", "serve"))
     assert named or told == "not enough memory; close other programs"
 
 

@@ -8,11 +8,12 @@ import pytest
 
 import rgz
 from rgz.errors import RgzError
-from rgz.generate import ChatSession, Sampling, generate, stream
+from rgz.generate import ChatSession, Sampling, fitting_prompt, generate, stream
 from rgz.generate.beam import beam_search
 from rgz.generate.sampling import among_largest
 from rgz.generate.stream import stream_ids
 from rgz.generate.window import Window
+from rgz.text import encode_prompt
 
 FAMILIES = {
     "gpt2": {"norm": "layernorm", "position": "learned", "hidden_act": "gelu_tanh", "attention_bias": True},
@@ -309,3 +310,26 @@ def test_the_largest_are_among_those_looked_at(size, k):
 
 def test_few_others_are_looked_at():
     assert len(among_largest(np.random.default_rng(0).standard_normal(9620), 40)) < 80
+
+
+def dialogue(*texts):
+    return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
+
+
+def test_the_oldest_questions_give_way_and_the_systems_message_stays():
+    model, text = build(positions=80), rgz.ByteTokenizer()
+    system = [{"role": "system", "content": "s"}]
+    ids = {n: encode_prompt(text, [*system, *dialogue(*"abcde"[-n:])]) for n in (1, 3, 5)}
+    messages = [*system, *dialogue(*"abcde")]
+    assert len(ids[5]) > 40 >= len(ids[1])
+    assert fitting_prompt(build(positions=2 * len(ids[5])), text, messages, None) == ids[5]
+    assert fitting_prompt(build(positions=2 * len(ids[5]) - 1), text, messages, None) == ids[3]
+    assert fitting_prompt(build(positions=2 * len(ids[5])), text, messages, 2) == ids[3]
+    assert fitting_prompt(model, text, messages, 1) == ids[1]
+    assert fitting_prompt(build(positions=8), text, messages, None) == ids[1]  # the last question stays, however long
+
+
+def test_a_dialogue_is_checked_before_any_of_it_is_forgotten():
+    messages = [{"role": "user", "content": "a"}, *dialogue(*"abc")]
+    with pytest.raises(RgzError, match="user and assistant in turn"):
+        fitting_prompt(build(), rgz.ByteTokenizer(), messages, 1)

@@ -1,0 +1,211 @@
+"""What a server refuses: each with the status, and the reason in one line, that OpenAI's clients read."""
+
+import json
+import socket
+
+import pytest
+
+from rgz.errors import RgzError
+from rgz.serve import Reader, Server
+
+CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+
+
+def refusal(response):
+    """Status and message of a response that is an error in the right form."""
+    error = json.load(response)["error"]
+    assert error.keys() == {"message", "type", "param", "code"} and "\n" not in error["message"]
+    return response.status, error["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"temprature": 1}, "did you mean 'temperature'"),
+        ({"temperature": -1}, "temperature must be"),
+        ({"temperature": "hot"}, "temperature must be a number"),
+        ({"top_p": 0}, "top_p must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"max_tokens": -1}, "max_tokens must be >= 1"),
+        ({"max_tokens": 0}, "max_tokens must be >= 1"),
+        ({"max_tokens": 2.5}, "max_tokens must be an integer"),
+        ({"n": 2}, "n can only be 1 here, got 2"),
+        ({"echo": True}, "echo can only be false"),
+        ({"logprobs": 3}, "logprobs can only be"),
+        ({"tools": [{}]}, "tools can only be []"),
+        ({"stop": ["山"] * 17}, "stop must be at most 16 texts"),
+        ({"stop": ""}, "stop must be texts that are not empty"),
+        ({"stop": [1]}, "stop must be"),
+        ({"stream": "yes"}, "stream must be true or false"),
+        ({"stream_options": {"include_usage": 1}}, "stream_options must be"),
+        ({"stream_options": {"other": True}}, "stream_options must be"),
+        ({"prompt": ["山", "河"]}, "prompt must be a text"),
+        ({"prompt": [1, 2]}, "prompt must be a text"),
+        ({"prompt": "山" * 64}, "has 65 tokens, and the model reads 64 at a time"),
+        ({"model": 3}, "model must be a text"),
+        ({"model": None}, "model is missing; there is verses"),
+    ],
+)
+def test_fields_that_cannot_be(client, fields, message):
+    status, answer = client.ask(TEXT, **{"prompt": "山", **fields})
+    assert status == 400 and message in answer["error"]["message"], answer
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        (None, "messages must be a list of at least one message"),
+        ([], "messages must be a list of at least one message"),
+        ("山", "messages must be a list of at least one message"),
+        (["山"], "messages must be objects with role and content"),
+        ([{"role": "user"}], "must be an object with role and content"),
+        ([{"role": "tool", "content": "山"}], "must be an optional system message"),
+        ([{"role": "user", "content": "山"}] * 2, "user and assistant in turn"),
+        ([{"role": "system", "content": "山"}], "must be an optional system message"),
+        ([{"role": "user", "content": "山"}, {"role": "assistant", "content": "河"}], "end with a message of the user"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "content must be a text"),
+        ([{"role": "user", "content": "山" * 64}], "shorten it"),
+    ],
+)  # fmt: skip
+def test_messages_that_cannot_be(client, messages, message):
+    status, answer = client.ask(CHAT, messages=messages)
+    assert status == 400 and message in answer["error"]["message"], answer
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"3", b'"\xff"', b"[" * 100_000, b'{"model": "verses"} x'])
+def test_bodies_that_are_no_object(client, body):
+    status, message = refusal(client.send("POST", TEXT, body))
+    assert status == 400 and "body must be" in message
+
+
+def test_another_model_is_not_found_under_any_name(client):
+    status, answer = client.ask(TEXT, model="gpt-4\ud800\n", prompt="山")
+    assert (
+        status == 404 and answer["error"]["code"] == "model_not_found" and "only verses" in answer["error"]["message"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/v2/models?a=1", 404),
+        ("POST", "/v1/models", 405),
+        ("GET", TEXT, 405),
+        ("PUT", TEXT, 501),
+    ],
+)
+def test_places_and_methods_that_are_not_there(client, method, path, status):
+    assert refusal(client.send(method, path))[0] == status
+
+
+def test_a_key_is_asked_for_before_anything_else(serve):
+    client = serve(key="密钥 1")
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "密".encode()},
+    ):
+        status, answer = client.ask(TEXT, headers, prompt=3)
+        assert status == 401 and answer["error"]["code"] == "invalid_api_key"
+    assert client.send("GET", "/v1/models").status == 401 and client.send("GET", "/health").status == 200
+    status, _ = client.ask(TEXT, {"Authorization": "Bearer 密钥 1".encode()}, prompt="山")
+    assert status == 200
+
+
+def test_pages_of_other_origins_may_not_ask(serve):
+    page = {"Origin": "http://page.example"}
+    assert refusal(serve().send("GET", "/v1/models", None, page))[0] == 403
+    assert refusal(serve(allow_origin="http://other.example").send("OPTIONS", TEXT, None, page))[0] == 403
+    for allowed in ("*", "http://page.example"):
+        client = serve(allow_origin=allowed, key="k")
+        response = client.send("OPTIONS", TEXT, None, page)
+        assert response.status == 204 and "Authorization" in response.getheader("Access-Control-Allow-Headers")
+        response = client.send("GET", "/v1/models", None, {**page, "Authorization": "Bearer k"})
+        assert response.status == 200 and response.getheader("Access-Control-Allow-Origin") == allowed
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:8080", "127.5.5.5"])
+def test_this_machine_has_many_names(client, host):
+    assert client.send("GET", "/v1/models", None, {"Host": host}).status == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "[", ""])
+def test_a_name_that_leads_here_from_elsewhere_needs_a_key(serve, host):
+    assert refusal(serve().send("GET", "/v1/models", None, {"Host": host}))[0] == 403
+    headers = {"Host": host, "Authorization": "Bearer k"}
+    assert serve(key="k").send("GET", "/v1/models", None, headers).status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Length": "5000000"}, 413),
+        ({"Content-Length": "-1"}, 400),
+        ({"Content-Length": "1" * 5000}, 400),
+        ({"Content-Length": "٣"}, 400),
+        ({"Transfer-Encoding": "chunked"}, 411),
+    ],
+)
+def test_lengths_that_cannot_be(client, headers, status):
+    lines = [f"POST {TEXT} HTTP/1.1", "Host: localhost", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
+    assert spoken(client, "\r\n".join(lines).encode()).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_what_is_no_request(client):
+    for line in (b"GET /v1/models HTTP/9.9.9", b"\x16\x03\x01 what", b"GET /" + b"a" * 70_000):  # TLS begins so
+        assert b'"error"' in spoken(client, line + b"\r\n\r\n")
+    assert b" 404 " in spoken(client, b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert client.send("GET", "/health").status == 200
+
+
+def test_a_body_that_breaks_off_is_no_request(client):
+    with socket.create_connection(("127.0.0.1", client.server.server_port), timeout=30) as connection:
+        connection.sendall(f"POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode())
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""
+
+
+def spoken(client, data):
+    """What comes back for bytes, until the server closes."""
+    with socket.create_connection(("127.0.0.1", client.server.server_port), timeout=30) as connection:
+        connection.sendall(data)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
+def test_a_model_whose_weights_are_damaged_says_so_whenever_that_shows(serve, model, monkeypatch):
+    client, whole = serve(), model.advance
+
+    def advance(tokens, cache, logits, n_threads):
+        whole(tokens, cache, logits, n_threads)
+        logits[:] = float("nan")
+
+    monkeypatch.setattr(model, "advance", advance)
+    status, answer = client.ask(TEXT, prompt="山", max_tokens=5, temperature=0)
+    assert status == 500 and "logits are not numbers" in answer["error"]["message"]
+    body = json.dumps({"model": "verses", "prompt": "山", "stream": True})
+    events = client.send("POST", TEXT, body).read().decode()
+    assert "logits are not numbers" in events and "[DONE]" not in events
+
+
+def test_an_error_of_ours_is_told_and_logged(serve, monkeypatch, capfd):
+    client = serve()
+    monkeypatch.setattr(Reader, "text", lambda self, body: 1 / 0)
+    assert refusal(client.send("POST", TEXT, b"{}"))[0] == 500
+    client.server.shutdown()  # its thread has written by then
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
+def test_where_it_cannot_listen(client, host):
+    with pytest.raises(RgzError, match=f"cannot listen on {host}, port"):
+        Server(client.server.reader, host, client.server.server_port, log=print)
+
+
+def test_the_log_shows_no_control_characters(client):
+    spoken(client, b"GET /\x1b[31m HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert [line for line in client.log if r"\x1b[31m" in line] and not any("\x1b" in line for line in client.log)
