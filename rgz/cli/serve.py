@@ -12,11 +12,10 @@ from rgz.cli.console import say
 from rgz.cli.flags import AtLeast, count_flag, threads_flag, weights_flag
 from rgz.cli.runs import load_run, run_argument, say_if_untaught
 from rgz.cli.sampling import sampling_flags, sampling_values
-from rgz.errors import RgzError
 from rgz.messages import tr
+from rgz.strict import need_that
 
 _MOST_PORT = 65535
-_ANY = ("0.0.0.0", "::")  # all addresses of the machine
 
 
 def build() -> Command:
@@ -87,8 +86,8 @@ def serve(
 ) -> None:
     from rgz.serve import Reader, Server
 
-    if port > _MOST_PORT:
-        raise RgzError(tr("{name} must be {wanted}, got {value}", name="--port", wanted=f"<= {_MOST_PORT}", value=port))
+    need_that("--port", port, port <= _MOST_PORT, f"<= {_MOST_PORT}")
+    need_that("--host", host, bool(host), tr("an address"))  # an empty one would be all networks
     settings = sampling_values(given(ctx))
     loaded = load_run(run, dtype)
     say_if_untaught(loaded)
@@ -105,7 +104,7 @@ def serve(
                 port=server.server_port,
             )
         )
-        if host in _ANY and not api_key:
+        if not server.is_local and not api_key:
             say(tr("whoever reaches this machine may ask: there is no --api-key"))
         server.serve_forever()
 

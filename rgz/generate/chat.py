@@ -7,7 +7,7 @@ from typing import Any
 
 from rgz.generate.stream import stream
 from rgz.models.decoder import Decoder
-from rgz.text.chat import Message, encode_prompt
+from rgz.text.chat import Message, check_prompt, encode_prompt
 from rgz.text.tokenizer import Tokenizer
 
 
@@ -52,13 +52,14 @@ def fitting_prompt(model: Decoder, tokenizer: Tokenizer, messages: Sequence[Mess
     Of these, the oldest give way too while the prompt takes more than half of the model's positions; the last one
     stays, however long. RgzError: see `encode_prompt`.
     """
-    ids = encode_prompt(tokenizer, messages)
+    check_prompt(messages)
     first = int(messages[0]["role"] == "system")
     lead, talk = messages[:first], messages[first:]
-    if turns is not None and len(talk) > 2 * turns - 1:
-        talk = talk[-(2 * turns - 1) :]  # questions and answers alternate
-        ids = encode_prompt(tokenizer, [*lead, *talk])
-    while len(ids) > model.config.max_position_embeddings // 2 and len(talk) > 2:
-        talk = talk[2:]  # a question and its answer
-        ids = encode_prompt(tokenizer, [*lead, *talk])
+    room, most = model.config.max_position_embeddings // 2, len(talk) if turns is None else 2 * turns - 1
+    ids = encode_prompt(tokenizer, [*lead, talk[-1]])
+    for count in range(3, min(most, len(talk)) + 1, 2):  # questions and answers alternate
+        longer = encode_prompt(tokenizer, [*lead, *talk[-count:]])
+        if len(longer) > room:
+            break
+        ids = longer
     return ids

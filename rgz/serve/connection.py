@@ -73,7 +73,8 @@ class Connection(BaseHTTPRequestHandler):
         path = unquote(self.path.partition("?")[0])
         self._admit(path)
         if self.command == "OPTIONS":
-            self._send(HTTPStatus.NO_CONTENT, b"", {"Access-Control-Allow-Headers": "Authorization, Content-Type"})
+            asked = self.headers.get("Access-Control-Request-Headers", "")  # OpenAI's clients add some of their own
+            self._send(HTTPStatus.NO_CONTENT, b"", {"Access-Control-Allow-Headers": _printable(asked)})
             return
         one_model = path.removeprefix(_MODELS + "/")
         route = _MODELS if one_model != path else path

@@ -50,9 +50,7 @@ def chat_pieces(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
 
 def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
     """Return the ids after which the next answer is to be generated; the last message is the user's."""
-    _check_order(messages)
-    if messages[-1]["role"] != "user":
-        raise RgzError(tr("a prompt must end with a message of the user"))
+    check_prompt(messages)
     ids = [tokenizer.bos_id]
     for text, is_answer in _pieces(messages):
         ids += tokenizer.encode(text) + [tokenizer.eos_id] * is_answer
@@ -75,6 +73,13 @@ def check_dialogue(messages: Sequence[Message]) -> None:
         raise RgzError(tr("a dialogue must end with an answer of the assistant"))
     if not all(message["content"].strip() for message in messages):
         raise RgzError(tr("a message of a dialogue must not be empty"))
+
+
+def check_prompt(messages: Sequence[Message]) -> None:
+    """Refuse what cannot be answered: see `encode_prompt`."""
+    _check_order(messages)
+    if messages[-1]["role"] != "user":
+        raise RgzError(tr("a prompt must end with a message of the user"))
 
 
 def _check_order(messages: Sequence[Message]) -> None:

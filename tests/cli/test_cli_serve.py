@@ -66,7 +66,8 @@ def test_a_key_from_the_environment_and_every_network(serving, trained):
     assert "there is no --api-key" in process.stderr.readline()
 
 
-def test_a_port_that_cannot_be(rgz, trained):
+def test_a_place_that_cannot_be(rgz, trained):
+    assert "--host must be an address, got ''" in rgz("serve", trained, "--host", "").stderr
     assert "must be <= 65535, got 65536" in rgz("serve", trained, "--port", 65536).stderr
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = rgz("serve", trained, "--port", taken.getsockname()[1])

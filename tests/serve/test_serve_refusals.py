@@ -120,8 +120,12 @@ def test_pages_of_other_origins_may_not_ask(serve):
     assert refusal(serve(allow_origin="http://other.example").send("OPTIONS", TEXT, None, page))[0] == 403
     for allowed in ("*", "http://page.example"):
         client = serve(allow_origin=allowed, key="k")
-        response = client.send("OPTIONS", TEXT, None, page)
-        assert response.status == 204 and "Authorization" in response.getheader("Access-Control-Allow-Headers")
+        wanted = {"Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang"}
+        response = client.send("OPTIONS", TEXT, None, {**page, **wanted})
+        assert response.status == 204 and response.getheader("Access-Control-Allow-Origin") == allowed
+        assert response.getheader("Access-Control-Allow-Headers") == wanted["Access-Control-Request-Headers"]
+        refused = client.send("GET", "/v1/models", None, page)  # a page may read what is wrong
+        assert refused.status == 401 and refused.getheader("Access-Control-Allow-Origin") == allowed
         response = client.send("GET", "/v1/models", None, {**page, "Authorization": "Bearer k"})
         assert response.status == 200 and response.getheader("Access-Control-Allow-Origin") == allowed
 
