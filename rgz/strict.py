@@ -227,7 +227,7 @@ def _plain(value: Any, kinds: list[str]) -> Any:
 class Strict:
     """Type checks and dictionary conversion that ModelConfig and TrainingArguments share."""
 
-    def __new__(cls, *args: Any, **values: Any) -> Self:
+    def __new__(cls, /, *args: Any, **values: Any) -> Self:
         known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
         for key in values:  # before the __init__ that dataclass writes has only a TypeError for it
             if key not in known:

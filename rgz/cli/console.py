@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """A sentence for the user, not part of the result."""
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(
+        f"{text}\n"
+    )  # at once: print writes the end of the line by itself, and threads may say things, too
+    sys.stderr.flush()
 
 
 def say_all(lines: Iterable[str]) -> None:

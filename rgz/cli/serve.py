@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from typing import Any
 
@@ -16,6 +18,7 @@ from rgz.messages import tr
 from rgz.strict import need_that
 
 _MOST_PORT = 65535
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[!-.0-~]+")  # as browsers send it: ASCII, and nothing after the port
 
 
 def build() -> Command:
@@ -87,6 +90,9 @@ def serve(
     from rgz.serve import Reader, Server
 
     need_that("--port", port, port <= _MOST_PORT, f"<= {_MOST_PORT}")
+    if allow_origin is not None:
+        wanted = tr("an origin like http://localhost:3000, or *")
+        need_that("--allow-origin", allow_origin, bool(_ORIGIN.fullmatch(allow_origin)), wanted)
     need_that("--host", host, bool(host), tr("an address"))  # an empty one would be all networks
     settings = sampling_values(given(ctx))
     loaded = load_run(run, dtype)
@@ -110,4 +116,5 @@ def serve(
 
 
 def _log(line: str) -> None:
-    say(f"{time.strftime('%H:%M:%S')} {line}")
+    with contextlib.suppress(OSError):  # whoever read this has left; the answers go on
+        say(f"{time.strftime('%H:%M:%S')} {line}")

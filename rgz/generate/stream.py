@@ -44,7 +44,8 @@ def stream_ids(
 class Continuation:
     """What a model writes after a prompt, in pieces of whole characters: iterate over it once.
 
-    The keywords are those of `stream`; errors come when it is made. ids : of the prompt; n_tokens : written so far.
+    The keywords are those of `stream`; wrong ones are refused when it is made. ids : of the prompt; n_tokens : written
+    so far.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 import json
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rgz.serve.server import Server
 
 _MOST_BYTES = 4_000_000  # of a request
+_DRAINED = 25 * _MOST_BYTES  # of a request that is too large
 _SECONDS = 60.0  # for a client to send what it announced, or to take what it asked for
 _CHAT, _TEXT, _MODELS, _HEALTH = "/v1/chat/completions", "/v1/completions", "/v1/models", "/health"
 _METHODS = {_CHAT: "POST", _TEXT: "POST", _MODELS: "GET", _HEALTH: "GET"}
@@ -48,7 +50,7 @@ class Connection(BaseHTTPRequestHandler):
         self._respond()
 
     def _respond(self) -> None:
-        self._status, self._has_begun, began = HTTPStatus.OK, False, time.monotonic()
+        self._status, began = "-", time.monotonic()  # until one is sent
         self._notes: list[str] = []
         try:
             self._dispatch()
@@ -60,24 +62,24 @@ class Connection(BaseHTTPRequestHandler):
             refused = error if isinstance(error, Refusal) else Refusal(HTTPStatus.BAD_REQUEST, str(error))
             self._refuse(refused.status, str(refused), refused.code)
         except Exception:
-            if not self._has_begun:
+            if self._status == "-":
                 self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, tr("an error of the server, which its log shows"))
             raise
         finally:
-            asked = f"{self.client_address[0]} {self.command} {self.path} {self._status:d}"
+            asked = f"{self.client_address[0]} {self.command} {self.path} {self._status}"
             notes = [asked, f"{time.monotonic() - began:.2f} s", *self._notes]
             self.server.log(_printable(" · ".join(notes)))
 
     def _dispatch(self) -> None:
-        body = self._body()  # before anything is refused: what is left of it would be taken for the next request
-        path = unquote(self.path.partition("?")[0])
+        body = self._body()  # before anything is refused: a client still sending would not read why
+        path = unquote(self.path.partition("?")[0]).rstrip("/") or "/"
         self._admit(path)
         if self.command == "OPTIONS":
             asked = self.headers.get("Access-Control-Request-Headers", "")  # OpenAI's clients add some of their own
             self._send(HTTPStatus.NO_CONTENT, b"", {"Access-Control-Allow-Headers": _printable(asked)})
             return
-        one_model = path.removeprefix(_MODELS + "/")
-        route = _MODELS if one_model != path else path
+        one_model = path.removeprefix(f"{_MODELS}/") if path.startswith(f"{_MODELS}/") else None
+        route = path if one_model is None else _MODELS
         if route not in _METHODS:
             raise Refusal(
                 HTTPStatus.NOT_FOUND,
@@ -94,9 +96,11 @@ class Connection(BaseHTTPRequestHandler):
             self._send_json({"status": "ok"})
         else:
             model = {"id": reader.name, "object": "model", "created": self.server.created, "owned_by": "rgz"}
-            if one_model != path:
+            if one_model is None:
+                self._send_json({"object": "list", "data": [model]})
+            else:
                 reader.need_model(one_model)
-            self._send_json(model if one_model != path else {"object": "list", "data": [model]})
+                self._send_json(model)
 
     # --- who may ask ---
 
@@ -108,21 +112,25 @@ class Connection(BaseHTTPRequestHandler):
         if self.command == "OPTIONS" or path == _HEALTH:
             return
         if server.key is not None:
-            given = self.headers.get("Authorization", "").encode("latin-1", "replace")
-            if not hmac.compare_digest(given, f"Bearer {server.key}".encode()):
+            scheme, _, given = self.headers.get("Authorization", "").partition(" ")
+            right = hmac.compare_digest(
+                given.encode("latin-1", "replace"), server.key.encode("utf-8", "surrogateescape")
+            )
+            if scheme.lower() != "bearer" or not right:
                 message = tr("the key is missing or wrong; send `Authorization: Bearer KEY`")
                 raise Refusal(HTTPStatus.UNAUTHORIZED, message, "invalid_api_key")
-        elif server.is_local and not _names_this_machine(self.headers.get("Host", "localhost")):
+        elif server.is_local and not _names_this_machine(self.headers.get("Host", "")):
             message = tr("requests must be made to localhost, or bear a key (`rgz serve --api-key`)")
             raise Refusal(HTTPStatus.FORBIDDEN, message)
 
     def _body(self) -> bytes:
         if "Transfer-Encoding" in self.headers:
             raise Refusal(HTTPStatus.LENGTH_REQUIRED, tr("a request must tell its Content-Length"))
-        length = self.headers.get("Content-Length", "0")
-        if not (length.isascii() and length.isdigit()) or len(length) > 18:
+        length, *others = set(self.headers.get_all("Content-Length", ["0"]))
+        if others or not (length.isascii() and length.isdigit()) or len(length) > 18:
             raise Refusal(HTTPStatus.BAD_REQUEST, tr("Content-Length must be a number of bytes"))
         if int(length) > _MOST_BYTES:
+            self._drain(min(int(length), _DRAINED))
             message = tr(
                 "a request has at most {most} bytes, got {got}", most=f"{_MOST_BYTES:,}", got=f"{int(length):,}"
             )
@@ -131,6 +139,14 @@ class Connection(BaseHTTPRequestHandler):
         if len(body) < int(length):
             raise ConnectionResetError  # it left in the middle
         return body
+
+    def _drain(self, count: int) -> None:
+        """Take so many bytes while they come: many a client does not read why it is refused before it has sent all."""
+        self.connection.settimeout(1.0)
+        with contextlib.suppress(TimeoutError):
+            while count > 0 and (part := self.rfile.read1(min(count, 1 << 16))):
+                count -= len(part)
+        self.connection.settimeout(self.timeout)
 
     # --- what goes over the wire ---
 
@@ -146,7 +162,7 @@ class Connection(BaseHTTPRequestHandler):
                 raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
             finally:
                 count, seconds = answer.n_tokens, time.monotonic() - began
-                speed = f"{count / seconds:,.0f}"
+                speed = f"{count / max(seconds, 1e-3):,.0f}"  # clocks may be coarse
                 self._notes.append(tr("{count} tokens, {speed} tokens/s", count=count, speed=speed))
 
     def _write_whole(self, answer: Answer, request: Request) -> None:
@@ -181,7 +197,10 @@ class Connection(BaseHTTPRequestHandler):
         self.wfile.write(b"data: " + _encoded(thing) + b"\n\n")
 
     def _has_left(self) -> bool:
-        """Whether the client has closed the connection: an answer that nobody waits for keeps others waiting."""
+        """Whether the client has closed the connection: an answer that nobody waits for keeps others waiting.
+
+        One that has only closed its own half looks the same.
+        """
         self.connection.setblocking(False)
         try:
             return not self.connection.recv(1, socket.MSG_PEEK)
@@ -190,15 +209,15 @@ class Connection(BaseHTTPRequestHandler):
         finally:
             self.connection.settimeout(self.timeout)
 
-    def _send_json(self, thing: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._send(status, _encoded(thing) + b"\n", {"Content-Type": "application/json"})
+    def _send_json(self, thing: dict[str, Any], status: HTTPStatus = HTTPStatus.OK, **headers: str) -> None:
+        self._send(status, _encoded(thing) + b"\n", {"Content-Type": "application/json", **headers})
 
     def _send(self, status: HTTPStatus, body: bytes, headers: dict[str, str]) -> None:
         self._begin(status, {**headers, "Content-Length": str(len(body))})
         self.wfile.write(body)
 
     def _begin(self, status: HTTPStatus, headers: dict[str, str]) -> None:
-        self._status, self._has_begun = status, True
+        self._status = str(status.value)
         self.send_response(status)
         if self.server.allow_origin is not None:
             headers = {**headers, "Access-Control-Allow-Origin": self.server.allow_origin}
@@ -208,8 +227,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def _refuse(self, status: HTTPStatus, message: str, code: str | None = None) -> None:
         self.close_connection = True
-        headers = {"Content-Type": "application/json", "Connection": "close"}
-        self._send(status, _encoded(error_object(status, message, code)) + b"\n", headers)
+        self._send_json(error_object(status, message, code), status, Connection="close")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What http.server itself refuses: lines that are no request, other methods."""

@@ -9,7 +9,7 @@ from rgz.errors import RgzError
 
 
 class Refusal(RgzError):
-    """A request that is refused otherwise than by 400 Bad Request, which any RgzError stands for.
+    """A request that is refused with a status of its own; any other RgzError stands for 400 Bad Request.
 
     code : OpenAI's name of the reason, where it has one.
     """

@@ -1,7 +1,7 @@
 """What a request asks for: OpenAI's fields, checked, in rgz's terms.
 
 Source: OpenAI's API reference, "Create chat completion" and "Create completion"; top_k, min_p and repetition_penalty
-come under the names that other servers give them. A field that would change the answer and is not known is refused.
+come under the names that other servers give them. A field that is not known is refused: it might change the answer.
 """
 
 from __future__ import annotations
@@ -13,29 +13,31 @@ from http import HTTPStatus
 from typing import Any
 
 from rgz.errors import RgzError
-from rgz.generate import Model, fitting_prompt
+from rgz.generate import Model, Sampling, fitting_prompt
 from rgz.messages import tr
 from rgz.serve.refusals import Refusal
 from rgz.strict import Strict, must_be
 from rgz.text import Tokenizer
 
 # For the sender's own books; no answer depends on them.
-_LABELS = ("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
-# What many programs send although they leave it at the one value that is possible here.
-_FIXED: dict[str, Any] = {
-    "n": 1,
-    "best_of": 1,
-    "echo": False,
-    "suffix": "",
-    "logprobs": False,
-    "top_logprobs": 0,
-    "logit_bias": {},
-    "presence_penalty": 0,
-    "frequency_penalty": 0,
-    "response_format": {"type": "text"},
-    "modalities": ["text"],
-    "tools": [],
-    "tool_choice": "none",
+_LABELS = ("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls")
+# What many programs send although they leave it at a value that asks for nothing: the only ones possible here.
+_FIXED: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "best_of": (1,),
+    "echo": (False,),
+    "suffix": ("",),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
 }
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
 _MOST_STOPS = 16
@@ -43,7 +45,7 @@ _MOST_STOPS = 16
 
 @dataclass(frozen=True)
 class _Options(Strict):
-    """The fields of a request but for its text; null is as good as left out."""
+    """The fields of a request but for its text."""
 
     model: str
     max_tokens: int | None = None
@@ -65,7 +67,7 @@ class _Options(Strict):
         self.need(len(self.stops) <= _MOST_STOPS, "stop", tr("at most {most} texts", most=_MOST_STOPS))
         self.need(all(self.stops), "stop", tr("texts that are not empty"))
         usage = (self.stream_options or {}).get("include_usage", False)
-        known = set(self.stream_options or {}) <= {"include_usage"}
+        known = set(self.stream_options or {}) <= {"include_usage", "include_obfuscation"}  # padding, which is not made
         self.need(known and isinstance(usage, bool), "stream_options", '{"include_usage": true | false}')
 
     @property
@@ -126,8 +128,8 @@ class Reader:
         for name in _LABELS:
             fields.pop(name, None)
         for name, only in _FIXED.items():
-            if (value := fields.pop(name, None)) is not None and value != only:
-                wanted = json.dumps(only)
+            if (value := fields.pop(name, None)) is not None and value not in only:
+                wanted = " | ".join(map(json.dumps, only))
                 raise RgzError(
                     tr("{name} can only be {wanted} here, got {value}", name=name, wanted=wanted, value=value)
                 )
@@ -157,11 +159,13 @@ class Reader:
         if options.temperature is not None:
             asked["greedy"] = False  # of the server's options; temperature 0 is greedy too
         settings = {**self.settings, **{name: value for name, value in asked.items() if value is not None}}
+        Sampling(**{name: settings[name] for name in (*_SAMPLING, "greedy") if name in settings})  # refuse it now
         tells_usage = bool((options.stream_options or {}).get("include_usage"))
         return Request(ids, settings, options.stops, options.stream, tells_usage)
 
 
 def _parse(body: bytes) -> dict[str, Any]:
+    """The fields of a request; null is as good as left out."""
     try:
         fields = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # nested too deeply
@@ -177,8 +181,12 @@ def _plain_message(message: object) -> dict[str, Any]:
         raise must_be("messages", tr("objects with role and content"), message)
     content = message.get("content")
     if isinstance(content, list):
-        if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
+        if not all(map(_is_text, content)):
             raise must_be("content", tr("a text, or a list of parts of text"), content)
         content = "".join(part["text"] for part in content)
     role = message.get("role")
     return {"role": "system" if role == "developer" else role, "content": content}
+
+
+def _is_text(part: object) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)

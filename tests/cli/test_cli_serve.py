@@ -66,6 +66,14 @@ def test_a_key_from_the_environment_and_every_network(serving, trained):
     assert "there is no --api-key" in process.stderr.readline()
 
 
+@pytest.mark.parametrize("origin", ["page.example", "http://page.example/", "http://例子.example", "http://a b", ""])
+def test_an_origin_that_no_browser_sends_is_refused(rgz, trained, origin):
+    assert (
+        "--allow-origin must be an origin like http://localhost:3000, or *"
+        in rgz("serve", trained, "--allow-origin", origin, "--host", "no.such.invalid").stderr
+    )
+
+
 def test_a_place_that_cannot_be(rgz, trained):
     assert "--host must be an address, got ''" in rgz("serve", trained, "--host", "").stderr
     assert "must be <= 65535, got 65536" in rgz("serve", trained, "--port", 65536).stderr

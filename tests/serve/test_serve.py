@@ -118,7 +118,9 @@ def test_it_sees_as_many_questions_as_it_was_taught_with(serve):
 def test_what_many_programs_send_changes_nothing(client):
     plain = client.chat("山")[1]["choices"]
     sent = {"n": 1, "user": "me", "presence_penalty": 0, "frequency_penalty": 0.0, "logprobs": None, "stop": None}
-    assert client.chat("山", **sent, response_format={"type": "text"}, tools=[])[1]["choices"] == plain
+    assert (
+        client.chat("山", **sent, response_format={"type": "text"}, tools=[], tool_choice="auto")[1]["choices"] == plain
+    )
 
 
 def test_the_model_is_listed(client):

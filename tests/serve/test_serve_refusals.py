@@ -1,6 +1,7 @@
 """What a server refuses: each with the status, and the reason in one line, that OpenAI's clients read."""
 
 import json
+import os
 import socket
 
 import pytest
@@ -21,6 +22,7 @@ def refusal(response):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"cls": 1}, "unknown key 'cls'"),
         ({"temprature": 1}, "did you mean 'temperature'"),
         ({"temperature": -1}, "temperature must be"),
         ({"temperature": "hot"}, "temperature must be a number"),
@@ -63,7 +65,7 @@ def test_fields_that_cannot_be(client, fields, message):
         ([{"role": "user", "content": "山"}] * 2, "user and assistant in turn"),
         ([{"role": "system", "content": "山"}], "must be an optional system message"),
         ([{"role": "user", "content": "山"}, {"role": "assistant", "content": "河"}], "end with a message of the user"),
-        ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "content must be a text"),
+        ([{"role": "user", "content": [{"type": "image_url", "text": "山"}]}], "content must be a text"),
         ([{"role": "user", "content": "山" * 64}], "shorten it"),
     ],
 )  # fmt: skip
@@ -110,8 +112,9 @@ def test_a_key_is_asked_for_before_anything_else(serve):
         status, answer = client.ask(TEXT, headers, prompt=3)
         assert status == 401 and answer["error"]["code"] == "invalid_api_key"
     assert client.send("GET", "/v1/models").status == 401 and client.send("GET", "/health").status == 200
-    status, _ = client.ask(TEXT, {"Authorization": "Bearer 密钥 1".encode()}, prompt="山")
-    assert status == 200
+    for scheme in ("Bearer", "bearer"):
+        assert client.ask(TEXT, {"Authorization": f"{scheme} 密钥 1".encode()}, prompt="山")[0] == 200
+    assert serve(key=os.fsdecode(b"k\xff")).ask(TEXT, {"Authorization": b"Bearer k\xff"}, prompt="山")[0] == 200
 
 
 def test_pages_of_other_origins_may_not_ask(serve):
@@ -157,6 +160,25 @@ def test_lengths_that_cannot_be(client, headers, status):
     assert spoken(client, "\r\n".join(lines).encode()).startswith(b"HTTP/1.1 %d " % status)
 
 
+def test_two_lengths_are_none(client):
+    head = f"POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}"
+    assert spoken(client, head.encode()).startswith(b"HTTP/1.1 400 ")
+
+
+def test_who_sends_too_much_reads_why(client):
+    status, message = refusal(client.send("POST", TEXT, b" " * 20_000_000))
+    assert status == 413 and "at most 4,000,000 bytes, got 20,000,000" in message
+
+
+def test_wrong_settings_are_refused_while_all_places_are_taken(client):
+    for _ in range(4):
+        client.server.places.acquire()
+    status, answer = client.ask(TEXT, prompt="山", temperature=-1)
+    for _ in range(4):
+        client.server.places.release()
+    assert status == 400 and "temperature must be" in answer["error"]["message"]
+
+
 def test_what_is_no_request(client):
     for line in (b"GET /v1/models HTTP/9.9.9", b"\x16\x03\x01 what", b"GET /" + b"a" * 70_000):  # TLS begins so
         assert b'"error"' in spoken(client, line + b"\r\n\r\n")
@@ -169,6 +191,8 @@ def test_a_body_that_breaks_off_is_no_request(client):
         connection.sendall(f"POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode())
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(100) == b""
+    client.server.shutdown()
+    assert any(f"POST {TEXT} - " in line and "the client has left" in line for line in client.log)
 
 
 def spoken(client, data):
