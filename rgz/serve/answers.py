@@ -11,7 +11,7 @@ from rgz.generate import Continuation
 
 
 class Before:
-    """The pieces of a text up to the first place where one of `stops` begins: iterate over it once.
+    """The pieces of a text up to where the first of `stops` to be complete begins: iterate over it once.
 
     What may be the beginning of one is held back until that shows. reached : whether one came.
     """
@@ -24,11 +24,11 @@ class Before:
         held = ""
         for piece in self._pieces:
             held += piece
-            places = [place for stop in self._stops if (place := held.find(stop)) >= 0]
-            if places:
+            found = [(place + len(stop), place) for stop in self._stops if (place := held.find(stop)) >= 0]
+            if found:
                 self.reached = True
-                if min(places):
-                    yield held[: min(places)]
+                if begin := min(found)[1]:
+                    yield held[:begin]
                 return
             keep = self._unsure(held)
             if len(held) > keep:

@@ -61,6 +61,8 @@ class Connection(BaseHTTPRequestHandler):
             self._notes.append(str(error))
             refused = error if isinstance(error, Refusal) else Refusal(HTTPStatus.BAD_REQUEST, str(error))
             self._refuse(refused.status, str(refused), refused.code)
+        except RecursionError:
+            self._refuse(HTTPStatus.BAD_REQUEST, tr("the request is nested too deeply"))
         except Exception:
             if self._status == "-":
                 self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, tr("an error of the server, which its log shows"))
@@ -178,7 +180,8 @@ class Connection(BaseHTTPRequestHandler):
         pieces = answer.pieces()
         piece = next(pieces, "")  # what is wrong shows before anything is sent
         self._begin(
-            HTTPStatus.OK, {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "Connection": "close"}
+            HTTPStatus.OK,
+            {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache", "Connection": "close"},
         )
         try:
             for thing in answer.first():
@@ -232,6 +235,7 @@ class Connection(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What http.server itself refuses: lines that are no request, other methods."""
         status = HTTPStatus(code)
+        self.server.log(_printable(f"{self.client_address[0]} {code} · {message or status.phrase}"))
         self._refuse(status, message or status.phrase)
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -50,7 +50,7 @@ class Server(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), Connection)
-        except OSError as error:
+        except (OSError, TypeError, UnicodeError) as error:  # the last two of names that are none
             values = {"host": host, "port": port, "reason": reason_of(error)}
             raise RgzError(tr("cannot listen on {host}, port {port}: {reason}", **values)) from error
         self.is_local = is_loopback(str(self.server_address[0]))

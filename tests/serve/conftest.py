@@ -64,7 +64,7 @@ class Client:
         """The objects of a streamed answer, the mark of its end left out."""
         body = json.dumps({"model": "verses", "stream": True, **fields}).encode()
         response = self.send("POST", path, body)
-        assert response.getheader("Content-Type") == "text/event-stream"
+        assert response.getheader("Content-Type") == "text/event-stream; charset=utf-8"
         lines = response.read().decode().split("\n\n")
         assert lines[-2:] == ["data: [DONE]", ""] and all(line.startswith("data: ") for line in lines[:-1])
         return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
@@ -75,10 +75,10 @@ def serve(model, tokenizer):
     """Start a server; the keywords are the Server's, and those of the Reader."""
     running = []
 
-    def start(turns=None, settings=None, **options):
+    def start(turns=None, settings=None, host="127.0.0.1", **options):
         log = []
         reader = Reader(model, tokenizer, "verses", turns, {"max_new_tokens": 12, "greedy": True, **(settings or {})})
-        server = Server(reader, "127.0.0.1", 0, log=log.append, **options)
+        server = Server(reader, host, 0, log=log.append, **options)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         running.append((server, thread))

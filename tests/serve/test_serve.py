@@ -1,7 +1,9 @@
 """A server answers what the model itself says, whole or in pieces, to many at once; who leaves is not waited for."""
 
+import http.client
 import json
 import re
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -117,7 +119,16 @@ def test_it_sees_as_many_questions_as_it_was_taught_with(serve):
 
 def test_what_many_programs_send_changes_nothing(client):
     plain = client.chat("山")[1]["choices"]
-    sent = {"n": 1, "user": "me", "presence_penalty": 0, "frequency_penalty": 0.0, "logprobs": None, "stop": None}
+    sent = {
+        "n": 1,
+        "user": "me",
+        "store": False,
+        "metadata": {"a": "b"},
+        "presence_penalty": 0,
+        "frequency_penalty": 0.0,
+        "logprobs": None,
+        "stop": None,
+    }
     assert (
         client.chat("山", **sent, response_format={"type": "text"}, tools=[], tool_choice="auto")[1]["choices"] == plain
     )
@@ -137,6 +148,27 @@ def test_many_at_once_get_what_each_would_get_alone(client):
     with ThreadPoolExecutor(len(prompts)) as pool:
         answers = list(pool.map(lambda prompt: client.ask(TEXT, prompt=prompt)[1]["choices"], prompts))
     assert answers == alone
+
+
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_it_listens_on_the_addresses_of_ipv6(serve):
+    client = serve(host="::1")
+    connection = http.client.HTTPConnection("::1", client.server.server_port, timeout=30)
+    connection.request("GET", "/v1/models")
+    assert connection.getresponse().status == 200 and client.server.is_local
+
+
+def test_each_answer_has_a_name_and_a_time_of_its_own(client):
+    answers = [client.ask(TEXT, prompt="山")[1] for _ in range(2)]
+    assert answers[0]["id"] != answers[1]["id"] and abs(answers[0]["created"] - time.time()) < 60
 
 
 def test_one_connection_takes_many_requests(client):

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 
 import pytest
 
@@ -74,10 +75,32 @@ def test_messages_that_cannot_be(client, messages, message):
     assert status == 400 and message in answer["error"]["message"], answer
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"3", b'"\xff"', b"[" * 100_000, b'{"model": "verses"} x'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b'"\xff"',
+        b"[" * 100_000,
+        b'{"model": "verses"} x',
+    ],
+)
 def test_bodies_that_are_no_object(client, body):
     status, message = refusal(client.send("POST", TEXT, body))
     assert status == 400 and "body must be" in message
+
+
+def test_values_of_any_depth_are_refused(client):
+    for depth in range(900, 1000):  # about what Python may nest: some are read, but can not be shown
+        body = b'{"model": "verses", "stop": ' + b"[" * depth + b"]" * depth + b"}"
+        assert refusal(client.send("POST", TEXT, body))[0] == 400
+
+
+def test_a_prompt_may_be_as_long_as_the_model_reads(client):
+    assert client.ask(TEXT, prompt="山" * 63)[0] == 200  # and the token that begins every text
+    assert client.ask(TEXT, prompt="山" * 64)[1]["error"]["code"] == "context_length_exceeded"
 
 
 def test_another_model_is_not_found_under_any_name(client):
@@ -224,11 +247,14 @@ def test_an_error_of_ours_is_told_and_logged(serve, monkeypatch, capfd):
     client = serve()
     monkeypatch.setattr(Reader, "text", lambda self, body: 1 / 0)
     assert refusal(client.send("POST", TEXT, b"{}"))[0] == 500
-    client.server.shutdown()  # its thread has written by then
-    assert "ZeroDivisionError" in capfd.readouterr().err
+    told, deadline = "", time.monotonic() + 30
+    while "ZeroDivisionError" not in told:  # by another thread, after the answer
+        assert time.monotonic() < deadline, told
+        time.sleep(0.01)
+        told += capfd.readouterr().err
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid", "é" * 70])
 def test_where_it_cannot_listen(client, host):
     with pytest.raises(RgzError, match=f"cannot listen on {host}, port"):
         Server(client.server.reader, host, client.server.server_port, log=print)
