@@ -95,30 +95,33 @@ def encode_dataset(
     """
     small = tokenizer.vocab_size <= 1 << 16
     ids, counts, offsets = Spool(np.uint16 if small else np.int32), Spool(np.uint8), Spool(np.int64)
-    edges = bytearray()  # two a piece: whether it begins a document; whether it is a target, with an eos behind it
+    edges = bytearray()  # two a piece: what stands before it, of `before`; whether it is a target, with an eos behind
+    nothing, bos, sep = range(3)
+    before = (-1, tokenizer.bos_id, tokenizer.sep_id)
     n_characters = 0
 
     def texts() -> Iterator[str]:
         nonlocal n_characters
         for document in dataset:
-            pieces = [(document, True)] if isinstance(document, str) else chat_pieces(document)
+            pieces = [(document, True)] if isinstance(document, str) else chat_pieces(tokenizer, document)
             for number, (text, is_target) in enumerate(pieces):
-                edges.extend((number == 0, is_target))
+                inner = sep if is_target and tokenizer.joins_prompts else nothing
+                edges.extend((inner if number else bos, is_target))
                 if is_target or not mask_prompts:
                     n_characters += len(text)
                 yield text
 
     for part, bounds in tokenizer.encode_stream(texts(), n_threads):
         n, lengths = len(bounds) - 1, np.diff(bounds)
-        edge = np.frombuffer(bytes(edges[: 2 * n]), np.bool_).reshape(n, 2)
+        edge = np.frombuffer(bytes(edges[: 2 * n]), np.uint8).reshape(n, 2)
         del edges[: 2 * n]
-        sizes = lengths + edge.sum(axis=1)
+        sizes = lengths + (edge > 0).sum(axis=1)
         starts = len(ids) + np.cumsum(sizes) - sizes
-        offsets.append(starts[edge[:, 0]])
+        offsets.append(starts[edge[:, 0] == bos])
         narrow = part.astype(np.uint16) if small else part
-        ids.append(_framed(narrow, bounds, edge, (tokenizer.bos_id, tokenizer.eos_id)))
+        ids.append(_framed(narrow, bounds, edge, before, tokenizer.eos_id))
         if mask_prompts:
-            counts.append(_framed(np.repeat(edge[:, 1], lengths).astype(np.uint8), bounds, edge, (0, 1)))
+            counts.append(_framed(np.repeat(edge[:, 1], lengths), bounds, edge, (0, 0, 0), 1))
         if progress:
             progress(len(offsets), n_characters)
     offsets.append(np.array([len(ids)]))
@@ -132,11 +135,13 @@ def encode_dataset(
 
 
 def _framed(
-    values: NDArray[Any], bounds: NDArray[np.int64], edge: NDArray[np.bool_], frame: tuple[int, int]
+    values: NDArray[Any], bounds: NDArray[np.int64], edge: NDArray[np.uint8], before: tuple[int, ...], behind: int
 ) -> NDArray[Any]:
-    """Return the values of pieces, which lie end to end, with frame[0] and frame[1] at their edges, (pieces, 2)."""
+    """Return the values of pieces, which lie end to end, with something at their edges, (pieces, 2), where not 0:
+    before[edge[:, 0]] before a piece, `behind` behind it."""
     places = np.stack((bounds[:-1], bounds[1:]), axis=1)
-    return np.insert(values, places[edge], np.broadcast_to(frame, edge.shape)[edge])
+    frame = np.stack((np.array(before)[edge[:, 0]], np.full(len(edge), behind)), axis=1)
+    return np.insert(values, places[edge > 0], frame[edge > 0])
 
 
 def token_data(documents: Any) -> TokenData:

@@ -29,7 +29,7 @@ from rgz.text.load import TOKENIZERS
 from rgz.text.tokenizer import Progress
 
 LIMIT = 1_000_000_000  # bytes of all files together; a run's worth of text is rarely a hundredth of that
-ENCODING = 1  # to be raised when `encode_dataset` or a tokenizer gives other ids for the same text
+ENCODING = 2  # to be raised when `encode_dataset` or a tokenizer gives other ids for the same text
 _ENDING = ".safetensors"
 
 

@@ -2,7 +2,7 @@
 
 from rgz.text.bpe import BPETokenizer
 from rgz.text.char import ByteTokenizer, CharTokenizer
-from rgz.text.chat import chat_pieces, encode_chat, encode_prompt, parse_chat, render_chat
+from rgz.text.chat import chat_pieces, encode_chat, encode_prompt, jinja_template, parse_chat, render_chat
 from rgz.text.load import load_tokenizer
 from rgz.text.segment import Segmenter, segment
 from rgz.text.stream import TextStream
@@ -20,6 +20,7 @@ __all__ = [
     "chat_pieces",
     "encode_chat",
     "encode_prompt",
+    "jinja_template",
     "load_tokenizer",
     "parse_chat",
     "render_chat",

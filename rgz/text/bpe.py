@@ -97,6 +97,7 @@ class BPETokenizer(Tokenizer):
         if eos is None:
             raise RgzError(tr("there must be an end-of-text token, one of {names}", names=" ".join(_ROLES["eos"])))
         self.pad_id, self.bos_id, self.eos_id, self.sep_id = (roles.get(r, eos) for r in ("pad", "bos", "eos", "sep"))
+        self.joins_prompts = "sep" in roles
         found = [token for token in self.added_tokens if not token.special]
         self._first_ids = {token.content: token.id for token in found if not token.normalized}
         self._normalized_ids = {self._normal(token.content): token.id for token in found if token.normalized}

@@ -3,14 +3,18 @@
     系统：…\\n                     (optional, once)
     用户：question\\n助手：answer</s>用户：question\\n助手：answer</s>…
 
-Every piece is encoded by itself, so that no word reaches across a boundary: what `rgz chat` has seen when it
-begins to answer is, id for id, what training showed before the answer.
+What `rgz chat` has seen when it begins to answer is, id for id, what training showed before the answer: every piece
+is encoded by itself, so that no word reaches across a boundary. Byte-level BPE (`Tokenizer.joins_prompts`) encodes all
+that stands between two answers as one text, and closes it with `<|sep|>`. Programs that know BPE (llama.cpp,
+tokenizers) encode whatever lies between special tokens at once: so they come to the same ids.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby
 
 from rgz.errors import RgzError
 from rgz.messages import tr
@@ -32,29 +36,56 @@ def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[list
     questions and answers in turn, ending with an answer; else RgzError.
     """
     ids, mask = [tokenizer.bos_id], [0]
-    for text, is_answer in chat_pieces(messages):
+    for text, is_answer in chat_pieces(tokenizer, messages):
+        if is_answer and tokenizer.joins_prompts:
+            ids.append(tokenizer.sep_id)
+            mask.append(0)
         piece = tokenizer.encode(text) + [tokenizer.eos_id] * is_answer
         ids += piece
         mask += [int(is_answer)] * len(piece)
     return ids, mask
 
 
-def chat_pieces(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
+def chat_pieces(tokenizer: Tokenizer, messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
     """Yield the texts of a whole dialogue that are encoded each by itself, and whether that is an answer.
 
-    An answer is followed by `</s>`. The messages are those of `encode_chat`.
+    An answer is followed by `</s>`, and `<|sep|>` stands before it if the tokenizer joins prompts. The messages are
+    those of `encode_chat`.
     """
     check_dialogue(messages)
-    yield from _pieces(messages)
+    yield from _encoded_at_once(tokenizer, _pieces(messages))
 
 
 def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int]:
     """Return the ids after which the next answer is to be generated; the last message is the user's."""
     check_prompt(messages)
+    separator = [tokenizer.sep_id] * tokenizer.joins_prompts
     ids = [tokenizer.bos_id]
-    for text, is_answer in _pieces(messages):
-        ids += tokenizer.encode(text) + [tokenizer.eos_id] * is_answer
-    return ids + tokenizer.encode(ASSISTANT)
+    for text, is_answer in _encoded_at_once(tokenizer, chain(_pieces(messages), [(ASSISTANT, False)])):
+        ids += [*separator, *tokenizer.encode(text), tokenizer.eos_id] if is_answer else tokenizer.encode(text)
+    return ids + separator
+
+
+def jinja_template(tokenizer: Tokenizer) -> str:
+    """The template in the language in which transformers, llama.cpp and others keep it."""
+    sep = tokenizer.token_bytes(tokenizer.sep_id).decode() if tokenizer.joins_prompts else ""
+    answer = json.dumps(ASSISTANT + sep, ensure_ascii=False)
+    return (
+        "{{ bos_token }}{% for message in messages %}"
+        f'{{% if message["role"] == "system" %}}{{{{ "{SYSTEM}" + message["content"] + "\\n" }}}}'
+        f'{{% elif message["role"] == "user" %}}{{{{ "{USER}" + message["content"] }}}}'
+        f'{{% else %}}{{{{ {answer} + message["content"] + eos_token }}}}{{% endif %}}{{% endfor %}}'
+        f"{{% if add_generation_prompt %}}{{{{ {answer} }}}}{{% endif %}}"
+    )
+
+
+def _encoded_at_once(tokenizer: Tokenizer, pieces: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
+    """The pieces, those between two answers joined if the tokenizer says so."""
+    if not tokenizer.joins_prompts:
+        yield from pieces
+        return
+    for is_answer, group in groupby(pieces, lambda piece: piece[1]):
+        yield "".join(text for text, _ in group), is_answer
 
 
 def _pieces(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:

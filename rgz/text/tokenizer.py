@@ -48,6 +48,7 @@ class Tokenizer:
     """
 
     type: ClassVar[str] = ""
+    joins_prompts: bool = False  # whether of a dialogue all between two answers is encoded at once: see rgz.text.chat
     pad_id, bos_id, eos_id, sep_id = range(FIRST_BYTE_ID)
 
     def __init__(self, characters: str = "", words: Sequence[str] = ()) -> None:

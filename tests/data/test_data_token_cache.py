@@ -19,7 +19,7 @@ from rgz.data import token_cache as module
 from rgz.data.token_cache import token_key
 from rgz.data.token_file import read_token_file, write_token_file
 from rgz.errors import RgzError
-from rgz.text import ByteTokenizer, CharTokenizer, WordTokenizer
+from rgz.text import BPETokenizer, ByteTokenizer, CharTokenizer, WordTokenizer
 
 CHAT = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "您好吗"}]
 TEXTS = ["太阳从东方升起。", "人工智能\r\n学习 abc 123", "\ud800", CHAT]
@@ -148,13 +148,16 @@ def test_the_key_follows_what_jiebas_dictionary_and_the_users_hold(monkeypatch, 
 
 def test_encoding_is_what_its_number_in_the_key_says():
     """Where this fails, ids of old caches would be wrong: raise ENCODING, then put the new digest here."""
-    tokenizers = [ByteTokenizer(), CharTokenizer("太阳"), WordTokenizer("太阳从", ["人工智能", "东方", "123"])]
+    tokenizers = [
+        ByteTokenizer(), CharTokenizer("太阳"), WordTokenizer("太阳从", ["人工智能", "东方", "123"]),
+        BPETokenizer.train(["太阳从东方升起"] * 2, 270),
+    ]  # fmt: skip
     digest = hashlib.sha256()
     for tokenizer in tokenizers:
         data = encode_dataset(Dataset(TEXTS), tokenizer, mask_prompts=True)
         for name in ARRAYS:
             digest.update(getattr(data, name).tobytes())
-    assert (module.ENCODING, digest.hexdigest()[:16]) == (1, "64d8944403024d4b")
+    assert (module.ENCODING, digest.hexdigest()[:16]) == (2, "c96eb3b7f5f6aa92")
 
 
 def test_a_file_under_another_key_is_not_taken(folder, tmp_path):

@@ -39,8 +39,9 @@ TOKENIZERS = [
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda t: t.type)
 def test_a_dialogue_is_written_by_the_template(tokenizer):
     ids, _ = encode_chat(tokenizer, [system("要礼貌。"), *TWO_TURNS])
+    sep = "<|sep|>" if tokenizer.type == "bpe" else ""
     assert tokenizer.decode(ids, skip_special_tokens=False) == (
-        "<|bos|>系统：要礼貌。\n用户：你好\n助手：您好！</s>用户：再见\n助手：慢走。</s>"
+        f"<|bos|>系统：要礼貌。\n用户：你好\n助手：{sep}您好！</s>用户：再见\n助手：{sep}慢走。</s>"
     )
 
 
@@ -51,7 +52,9 @@ def test_the_mask_marks_the_answers_and_their_ends(tokenizer):
     marked = [i for i, counts in zip(ids, mask, strict=True) if counts]
     assert tokenizer.decode(marked, skip_special_tokens=False) == "您好！</s>慢走。</s>"
     rest = [i for i, counts in zip(ids, mask, strict=True) if not counts]
-    assert tokenizer.decode(rest, skip_special_tokens=False) == "<|bos|>用户：你好\n助手：用户：再见\n助手："
+    sep = "<|sep|>" if tokenizer.type == "bpe" else ""
+    shown = tokenizer.decode(rest, skip_special_tokens=False)
+    assert shown == f"<|bos|>用户：你好\n助手：{sep}用户：再见\n助手：{sep}"
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda t: t.type)
