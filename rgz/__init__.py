@@ -52,6 +52,7 @@ __all__ = [
     "augment",
     "compat",
     "data",
+    "export",
     "generate",
     "info",
     "load_dataset",
@@ -63,7 +64,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rgz import augment, compat, data, generate, ops, schedules, text
+    from rgz import augment, compat, data, export, generate, ops, schedules, text
     from rgz.config import ModelConfig, TrainingArguments
     from rgz.cpu import info
     from rgz.data import load_dataset

@@ -26,7 +26,14 @@ _ABANDONED = 86_400.0  # seconds after which a file aside belongs to nobody any 
 
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Yield a binary file that takes `path`'s place, whole and on the disk, if the block ends well.
+    """Yield a binary file that takes `path`'s place, whole and on the disk, if the block ends well."""
+    with atomic_path(path) as aside, open(aside, "wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield where to write what takes `path`'s place, whole and on the disk, if the block ends well.
 
     It is written aside in the same folder (a rename across file systems is a copy), fsynced, then renamed. Threads,
     and processes of the same number in other containers, may write the same path at once: the last one stays.
@@ -34,9 +41,8 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(aside, "wb") as file:
-            yield file
-            file.flush()
+        yield aside
+        with open(aside, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except BaseException:  # Ctrl-C too must not leave the file aside behind

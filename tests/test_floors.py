@@ -14,7 +14,7 @@ FLOORS = {
     "plot": 2, "safetensors": 2, "schedules": 2, "strict": 2, "text": 2, "threads": 2,
     "data": 3, "nn": 3, "ops": 3, "optim": 3,
     "augment": 4, "models": 4,
-    "generate": 5, "train": 5,
+    "export": 5, "generate": 5, "train": 5,
     "serve": 6,
     "cli": 7, "compat": 7,
     "__main__": 8,  # the door of `python -m rgz`

@@ -1,0 +1,125 @@
+"""Which models and tokenizers other programs know, and the parts that they keep apart and rgz side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rgz.config import ModelConfig
+from rgz.errors import RgzError
+from rgz.memory import Floats
+from rgz.messages import tr
+from rgz.models import Decoder
+from rgz.text import BPETokenizer, Tokenizer
+
+_SHARED: dict[str, Any] = {"final_norm": True, "lm_head_bias": False}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {
+        "norm": "rmsnorm",
+        "position": "rope",
+        "hidden_act": "swiglu",
+        "attention_bias": False,
+        "mlp_bias": False,
+    },
+    "gpt2": {
+        "norm": "layernorm",
+        "position": "learned",
+        "hidden_act": "gelu_tanh",
+        "attention_bias": True,
+        "mlp_bias": True,
+    },
+}
+
+
+def family_of(config: ModelConfig) -> str:
+    """Return "llama" or "gpt2"; RgzError, which says what differs from the nearer one, for any other shape."""
+    wanted = {name: values | _SHARED for name, values in FAMILIES.items()}
+    wanted["gpt2"]["num_key_value_heads"] = config.num_attention_heads
+    others = {
+        name: [field for field, value in values.items() if getattr(config, field) != value]
+        for name, values in wanted.items()
+    }
+    name = min(others, key=lambda family: len(others[family]))
+    if not others[name]:
+        return name
+    raise RgzError(
+        tr(
+            "other programs know the shapes of Llama and GPT-2 only; as {family} this model would need {wanted}, it "
+            "has {got}; rgz serve answers other programs with any model",
+            family=name,
+            wanted=" ".join(f"{field}={wanted[name][field]}" for field in others[name]),
+            got=" ".join(f"{field}={getattr(config, field)}" for field in others[name]),
+        )
+    )
+
+
+def need_bpe(tokenizer: Tokenizer) -> BPETokenizer:
+    """RgzError for a tokenizer that other programs cannot do what it does."""
+    if isinstance(tokenizer, BPETokenizer):
+        return tokenizer
+    raise RgzError(
+        tr(
+            "other programs cut texts by byte-level BPE, not as a tokenizer of the kind '{kind}' does; train the model "
+            "with --tokenizer bpe, or let rgz serve answer other programs",
+            kind=tokenizer.type,
+        )
+    )
+
+
+def need_float32(model: Decoder) -> None:
+    if not model.has_masters:
+        raise RgzError(tr("this model was read in 16 bits only; read it in float32 to export it"))
+
+
+def token_text(tokenizer: BPETokenizer, token_id: int) -> str:
+    """How a special token is spelt."""
+    return tokenizer.token_bytes(token_id).decode()
+
+
+def differences(tokenizer: BPETokenizer, chat: bool, normalizes: bool) -> list[str]:
+    """What readers of the file will do otherwise than rgz, a sentence each.
+
+    chat : they are given dialogues. normalizes : they bring texts to the form that the tokenizer says.
+    Ids that differ from those of training cost a model its quality: so this is for somebody to see.
+    """
+    found = []
+    if tokenizer.normalizer and not normalizes:
+        found.append(
+            tr(
+                "this tokenizer brings texts to {normalizer} first, llama.cpp does not: give it texts in that form",
+                normalizer=tokenizer.normalizer,
+            )
+        )
+    if chat and not tokenizer.joins_prompts:
+        found.append(
+            tr(
+                "this tokenizer has no <|sep|> token, so other programs cut the edges of questions and answers "
+                "otherwise than in training"
+            )
+        )
+    return found
+
+
+def separate(model: Decoder) -> Iterator[tuple[str, Floats]]:
+    """Yield the parameters under the names of transformers' Llama: q, k, v and gate, up each by itself.
+
+    Those of GPT-2's shape, whose files hold q, k and v side by side too, are left as they are.
+    """
+    config = model.config
+    if family_of(config) == "gpt2":
+        yield from model.parameters().items()
+        return
+    q, kv = config.num_attention_heads * config.head_dim, config.kv_heads * config.head_dim
+    parts = {
+        "self_attn.qkv_proj": (("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)),
+        "mlp.gate_up_proj": (("mlp.gate_proj", config.ffn_size), ("mlp.up_proj", config.ffn_size)),
+    }
+    for name, array in model.parameters().items():
+        fused = next((f for f in parts if f in name), None)
+        if fused is None:
+            yield name, array
+            continue
+        begin = 0
+        for part, size in parts[fused]:
+            yield name.replace(fused, part), array[begin : begin + size]
+            begin += size

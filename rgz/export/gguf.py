@@ -1,0 +1,165 @@
+"""GGUF: the one file that llama.cpp, and so ollama, reads a model, its tokenizer and its chat template from.
+
+Source of the names: https://github.com/ggml-org/ggml, docs/gguf.md; the file is written by its authors' package.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgz.config import DTYPES, ModelConfig
+from rgz.errors import RgzError, reason_of
+from rgz.export.family import differences, family_of, need_bpe, need_float32, separate
+from rgz.files import atomic_path
+from rgz.memory import Floats, cast
+from rgz.messages import tr
+from rgz.models import Decoder
+from rgz.strict import need_path, unknown_name
+from rgz.text import BPETokenizer, Tokenizer, jinja_template
+
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
+
+_NAMES = {  # of the last part of a parameter's name, "weight" or "bias" left out
+    "model.embed_tokens": "token_embd",
+    "model.embed_positions": "position_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "input_layernorm": "attn_norm",
+    "self_attn.qkv_proj": "attn_qkv",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+_LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
+_PATTERNS = {"gpt2": "gpt-2", "qwen2": "qwen2"}  # llama.cpp's names of the ways to cut a text into pieces
+_FLOAT16_END = 65520.0  # what is rounded to infinity
+
+
+def need_package() -> None:
+    """RgzError where the package that writes GGUF is not installed."""
+    try:
+        import gguf  # noqa: F401
+    except ImportError as error:
+        raise RgzError(tr("writing GGUF needs a package: {command}", command="pip install 'rgz[gguf]'")) from error
+
+
+def export_gguf(
+    model: Decoder,
+    tokenizer: Tokenizer,
+    path: str | os.PathLike[str],
+    *,
+    dtype: str = "float32",
+    name: str = "rgz",
+    chat: bool = True,
+) -> list[str]:
+    """Write a GGUF file, whole or not at all, and return what its readers will do otherwise than rgz, in words.
+
+    dtype : of matrices and token embeddings, "float32", "float16" or "bfloat16"; the rest stays float32.
+    name : of the model, for people.
+    chat : the model has learnt to answer: put the template of dialogues into the file.
+    With float32 llama.cpp computes rgz's logits to 2e-5 of the largest from the same ids, if it keeps its cache in
+    float32 too; to 5e-3 with its own cache in float16, and in GPT-2's shape, whose GELU it looks up in such a table.
+    RgzError where llama.cpp has no such shape or tokenizer, for a number beyond float16, and where the file cannot be
+    written.
+    """
+    path, family, bpe = need_path("path", path), family_of(model.config), need_bpe(tokenizer)
+    need_float32(model)
+    if dtype not in DTYPES:
+        raise unknown_name("dtype", str(dtype), DTYPES)
+    need_package()
+    from gguf import GGUFWriter, LlamaFileType
+
+    types = {
+        "float32": LlamaFileType.ALL_F32, "float16": LlamaFileType.MOSTLY_F16, "bfloat16": LlamaFileType.MOSTLY_BF16,
+    }  # fmt: skip
+    try:
+        with atomic_path(path) as aside:
+            writer = GGUFWriter(aside, family)
+            try:
+                writer.add_name(name)
+                writer.add_file_type(types[dtype])
+                _add_shape(writer, family, model.config)
+                _add_tokenizer(writer, bpe, chat)
+                for parameter, array in separate(model):
+                    _add_tensor(writer, parameter, array, dtype, model.config)
+                writer.write_header_to_file()
+                writer.write_kv_data_to_file()
+                writer.write_tensors_to_file()
+            finally:
+                writer.close()
+    except OSError as error:
+        raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=reason_of(error))) from error
+    return differences(bpe, chat, normalizes=False)
+
+
+def _add_shape(writer: GGUFWriter, family: str, config: ModelConfig) -> None:
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.ffn_size)
+    writer.add_head_count(config.num_attention_heads)
+    if family == "gpt2":
+        writer.add_layer_norm_eps(config.norm_eps)
+        return
+    writer.add_head_count_kv(config.kv_heads)
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_theta)
+
+
+def _add_tokenizer(writer: GGUFWriter, tokenizer: BPETokenizer, chat: bool) -> None:
+    from gguf import TokenType
+
+    types = [TokenType.NORMAL] * tokenizer.vocab_size
+    for token in tokenizer.added_tokens:
+        types[token.id] = TokenType.CONTROL if token.special else TokenType.USER_DEFINED
+    file = tokenizer.to_dict()["model"]  # GGUF spells tokens and merges as a tokenizer.json does
+    spellings = {number: spelling for spelling, number in file["vocab"].items()}
+    spellings |= {token.id: token.content for token in tokenizer.added_tokens}
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(_PATTERNS[tokenizer.pattern])
+    writer.add_token_list([spellings[number] for number in range(tokenizer.vocab_size)])
+    writer.add_token_types(types)
+    writer.add_token_merges(file["merges"])
+    writer.add_bos_token_id(tokenizer.bos_id)
+    writer.add_eos_token_id(tokenizer.eos_id)
+    writer.add_pad_token_id(tokenizer.pad_id)
+    writer.add_add_bos_token(True)
+    writer.add_add_eos_token(False)
+    writer.add_add_space_prefix(False)
+    if chat:
+        writer.add_chat_template(jinja_template(tokenizer))
+
+
+def _add_tensor(writer: GGUFWriter, parameter: str, array: Floats, dtype: str, config: ModelConfig) -> None:
+    from gguf import GGMLQuantizationType as Type
+
+    where, _, kind = parameter.rpartition(".")
+    layer = _LAYER.fullmatch(where)
+    name = f"blk.{layer[1]}.{_NAMES[layer[2]]}" if layer else _NAMES[where]
+    if name.endswith((".attn_q", ".attn_k")):
+        array = _interleaved(array, config.head_dim)
+    wide = array.ndim == 1 or name == "position_embd" or dtype == "float32"
+    values: NDArray[Any] = array if wide else cast(array, dtype)
+    if not wide and dtype == "float16" and np.abs(array).max() >= _FLOAT16_END:
+        raise RgzError(tr("'{name}' has numbers too large for float16; take bfloat16", name=parameter))
+    raw = Type.BF16 if not wide and dtype == "bfloat16" else None
+    writer.add_tensor(f"{name}.{kind}", values, raw_dtype=raw)
+
+
+def _interleaved(array: Floats, head_dim: int) -> Floats:
+    """The rows of q or k in the order of llama.cpp's Llama, whose rotation turns neighbours, not halves of a head."""
+    halves = array.reshape(-1, 2, head_dim // 2, array.shape[1])
+    return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(array.shape)

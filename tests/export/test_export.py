@@ -1,0 +1,310 @@
+"""What other programs compute from the files, and the ids that they come to, are rgz's."""
+
+import errno
+import json
+import sys
+
+import jinja2.sandbox
+import ml_dtypes
+import numpy as np
+import pytest
+from export.conftest import TEXTS
+from export.readers import gguf_logits, read_gguf, transformers_logits
+from gguf import GGUFReader, TokenType
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers import models as tokenizer_models
+
+from rgz import Model, ModelConfig
+from rgz.errors import RgzError
+from rgz.export import export_gguf, export_transformers
+from rgz.safetensors import load_file, read_header
+from rgz.text import BPETokenizer, CharTokenizer, encode_chat, encode_prompt, load_tokenizer
+from rgz.text.byte_level import AddedToken
+
+TALK = [
+    {"role": "system", "content": "要礼貌。"},
+    {"role": "user", "content": "《西游记》是谁写的？"},
+    {"role": "assistant", "content": "“吴承恩”。\n\n"},
+    {"role": "user", "content": "？\n"},
+    {"role": "assistant", "content": "：您好"},
+]
+# llama.cpp, src/llama-vocab.cpp: the expressions behind the names of tokenizer.ggml.pre
+PRE = {
+    "gpt-2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    "qwen2": r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+}
+
+
+@pytest.fixture
+def small(tokenizer):
+    return Model(ModelConfig.preset("pico", vocab_size=tokenizer.vocab_size, num_hidden_layers=1), seed=0)
+
+
+def gguf_tokenizer(path):
+    """The tokenizer of a GGUF file: control tokens first, then pieces, then merges."""
+    meta, _ = read_gguf(path)
+    tokens, types = meta["tokenizer.ggml.tokens"], meta["tokenizer.ggml.token_type"]
+    merges = [tuple(merge.split(" ")) for merge in meta["tokenizer.ggml.merges"]]
+    found = Tokenizer(tokenizer_models.BPE({token: i for i, token in enumerate(tokens)}, merges))
+    found.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRE[meta["tokenizer.ggml.pre"]]), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    found.decoder = decoders.ByteLevel()
+    found.add_special_tokens([t for t, kind in zip(tokens, types, strict=True) if kind == TokenType.CONTROL])
+    found.add_tokens([t for t, kind in zip(tokens, types, strict=True) if kind == TokenType.USER_DEFINED])
+    return found, meta
+
+
+def rendered(template, messages, **names):
+    """As transformers renders it."""
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(messages=messages, **names)
+
+
+def test_llama_cpp_computes_our_logits(model, tokenizer, ids, tmp_path):
+    path = tmp_path / "m.gguf"
+    assert export_gguf(model, tokenizer, path) == []
+    assert np.abs(gguf_logits(path, ids) - model(np.array([ids], np.int32))[0]).max() < 2e-5
+
+
+def test_transformers_computes_our_logits(model, tokenizer, ids, tmp_path):
+    assert export_transformers(model, tokenizer, tmp_path) == []
+    tensors = {name: array.astype(np.float64) for name, array in load_file(tmp_path / "model.safetensors").items()}
+    assert np.abs(transformers_logits(tmp_path, ids, tensors) - model(np.array([ids], np.int32))[0]).max() < 2e-5
+    assert read_header(tmp_path / "model.safetensors")[1] == {"format": "pt"}
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("float16", np.float16), ("bfloat16", ml_dtypes.bfloat16)])
+def test_matrices_are_rounded_to_16_bits_and_the_rest_is_not(model, tokenizer, tmp_path, dtype, kind):
+    export_gguf(model, tokenizer, tmp_path / "whole.gguf")
+    export_gguf(model, tokenizer, tmp_path / "half.gguf", dtype=dtype)
+    (_, whole), (_, half) = (read_gguf(tmp_path / f"{name}.gguf") for name in ("whole", "half"))
+    types = {t.name: t.tensor_type.name for t in GGUFReader(tmp_path / "half.gguf").tensors}
+    assert half.keys() == whole.keys()
+    for name, values in whole.items():
+        wide = values.ndim == 1 or name == "position_embd.weight"
+        assert types[name] == ("F32" if wide else {"float16": "F16", "bfloat16": "BF16"}[dtype])
+        expected = values if wide else values.astype(np.float32).astype(kind).astype(np.float64)
+        assert np.array_equal(half[name], expected), name
+    assert 2 * (tmp_path / "half.gguf").stat().st_size < 1.4 * (tmp_path / "whole.gguf").stat().st_size
+
+
+@pytest.mark.parametrize("pattern", ["qwen2", "gpt2"])
+def test_gguf_holds_the_tokenizer(small, pattern, tmp_path):
+    tokenizer = BPETokenizer.train(TEXTS, small.config.vocab_size, pattern=pattern)
+    small = Model(ModelConfig.preset("pico", vocab_size=tokenizer.vocab_size, num_hidden_layers=1), seed=0)
+    export_gguf(small, tokenizer, tmp_path / "m.gguf")
+    theirs, meta = gguf_tokenizer(tmp_path / "m.gguf")
+    for text in [*TEXTS, "", " a  b\t\n\n c", "\u3000中文 ABC123 ２３🙂", "We'LL it's"]:
+        assert theirs.encode(text).ids == tokenizer.encode(text)
+    types = meta["tokenizer.ggml.token_type"]
+    control = {i for i, kind in enumerate(types) if kind == TokenType.CONTROL}
+    assert control == tokenizer.special_ids and set(types) == {TokenType.CONTROL, TokenType.NORMAL}
+    ids = {role: meta[f"tokenizer.ggml.{role}_token_id"] for role in ("bos", "eos", "padding")}
+    assert ids == {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "padding": tokenizer.pad_id}
+    assert meta["tokenizer.ggml.add_bos_token"] is True and meta["tokenizer.ggml.add_eos_token"] is False
+    assert meta["tokenizer.ggml.add_space_prefix"] is False and meta["tokenizer.ggml.model"] == "gpt2"
+
+
+def test_tokens_that_are_cut_out_of_a_text_stay_such(tmp_path):
+    plain = BPETokenizer.train(TEXTS, 300)
+    size = plain.vocab_size
+    added = [*plain.added_tokens, AddedToken(size, "<think>", special=False), AddedToken(size + 1, "《", special=False)]
+    tokenizer = BPETokenizer(plain.vocab, plain.merges, added_tokens=added)
+    model = Model(ModelConfig.preset("pico", vocab_size=tokenizer.vocab_size, num_hidden_layers=1), seed=0)
+    export_gguf(model, tokenizer, tmp_path / "m.gguf")
+    theirs, meta = gguf_tokenizer(tmp_path / "m.gguf")
+    assert meta["tokenizer.ggml.token_type"][size:] == [TokenType.USER_DEFINED] * 2
+    for text in ("你好<think>《西游记》</think>", TEXTS[2]):
+        assert theirs.encode(text).ids == tokenizer.encode(text)
+    assert size in tokenizer.encode("a<think>") and size + 1 in tokenizer.encode(TEXTS[2])
+
+
+def test_gguf_says_what_the_model_is(small, tokenizer, tmp_path):
+    export_gguf(small, tokenizer, tmp_path / "m.gguf", name="小模型")
+    meta, _ = read_gguf(tmp_path / "m.gguf")
+    config = small.config
+    expected = {
+        "general.name": "小模型",
+        "general.file_type": 0,
+        "llama.context_length": config.max_position_embeddings,
+        "llama.embedding_length": config.hidden_size,
+        "llama.feed_forward_length": config.intermediate_size,
+        "llama.rope.dimension_count": config.head_dim,
+        "llama.vocab_size": tokenizer.vocab_size,
+    }
+    assert {name: meta[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_rendered_dialogue_has_the_ids_of_training(small, tokenizer, tmp_path, first):
+    export_gguf(small, tokenizer, tmp_path / "m.gguf")
+    export_transformers(small, tokenizer, tmp_path / "folder")
+    theirs, meta = gguf_tokenizer(tmp_path / "m.gguf")
+    config = json.loads((tmp_path / "folder/tokenizer_config.json").read_text(encoding="utf-8"))
+    assert meta["tokenizer.chat_template"] == config["chat_template"]
+    names = {"bos_token": config["bos_token"], "eos_token": config["eos_token"]}
+    for reader in (theirs, Tokenizer.from_file(str(tmp_path / "folder/tokenizer.json"))):
+        whole = rendered(config["chat_template"], TALK[first:], **names)
+        assert reader.encode(whole, add_special_tokens=False).ids == encode_chat(tokenizer, TALK[first:])[0]
+        for end in (2, 4):
+            asked = rendered(config["chat_template"], TALK[first:end], add_generation_prompt=True, **names)
+            prompt = encode_prompt(tokenizer, TALK[first:end])
+            assert reader.encode(asked, add_special_tokens=False).ids == prompt
+
+
+def test_a_model_that_only_continues_has_no_template(small, tokenizer, tmp_path):
+    export_gguf(small, tokenizer, tmp_path / "m.gguf", chat=False)
+    export_transformers(small, tokenizer, tmp_path, chat=False)
+    assert "tokenizer.chat_template" not in read_gguf(tmp_path / "m.gguf")[0]
+    assert "chat_template" not in json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+
+
+def test_transformers_is_told_what_the_model_is(model, tokenizer, tmp_path):
+    export_transformers(model, tokenizer, tmp_path)
+    found, config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8")), model.config
+    expected = {
+        "vocab_size": tokenizer.vocab_size,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": tokenizer.eos_id,
+        "pad_token_id": tokenizer.pad_id,
+        "dtype": "float32",
+    }
+    if config.norm == "rmsnorm":
+        expected |= {
+            "model_type": "llama",
+            "architectures": ["LlamaForCausalLM"],
+            "hidden_act": "silu",
+            "hidden_size": config.hidden_size,
+            "intermediate_size": config.intermediate_size,
+            "head_dim": config.head_dim,
+            "max_position_embeddings": config.max_position_embeddings,
+            "rope_theta": config.rope_theta,
+        }
+    else:
+        expected |= {
+            "model_type": "gpt2",
+            "architectures": ["GPT2LMHeadModel"],
+            "activation_function": "gelu_new",
+            "n_embd": config.hidden_size,
+            "n_inner": config.intermediate_size,
+            "n_positions": config.max_position_embeddings,
+            "resid_pdrop": config.dropout,
+        }
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_transformers_begins_texts_as_training_does(small, tokenizer, tmp_path):
+    export_transformers(small, tokenizer, tmp_path)
+    theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text in TEXTS[:3]:
+        assert theirs.encode(text).ids == [tokenizer.bos_id, *tokenizer.encode(text)]
+        assert theirs.decode(theirs.encode(text).ids) == text
+    pair = theirs.encode(TEXTS[0], TEXTS[1]).ids
+    assert pair == [tokenizer.bos_id, *tokenizer.encode(TEXTS[0]), *tokenizer.encode(TEXTS[1])]
+    assert load_tokenizer(tmp_path).encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
+
+
+def foreign(tokenizer, normalizer=None):
+    """The same without a separator, as models from elsewhere come."""
+    kept = [token for token in tokenizer.added_tokens if token.content == "</s>"]
+    vocab = {spelling: n for n, spelling in enumerate([s for s in tokenizer.vocab if not s.startswith(b"<|")])}
+    kept = [type(kept[0])(vocab[b"</s>"], "</s>")]
+    return BPETokenizer(vocab, tokenizer.merges, added_tokens=kept, normalizer=normalizer)
+
+
+def test_what_readers_do_otherwise_is_said(tokenizer, tmp_path):
+    given = foreign(tokenizer, "NFC")
+    model = Model(ModelConfig.preset("pico", vocab_size=given.vocab_size, num_hidden_layers=1), seed=0)
+    words = export_gguf(model, given, tmp_path / "m.gguf")
+    assert len(words) == 2 and "NFC" in words[0] and "<|sep|>" in words[1]
+    assert export_gguf(model, given, tmp_path / "m.gguf", chat=False) == words[:1]
+    assert export_transformers(model, given, tmp_path) == words[1:]
+    assert export_transformers(model, foreign(tokenizer), tmp_path, chat=False) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"preset": "rustgpt-chinese"}, "as gpt2 this model would need"),
+        ({"preset": "pico", "norm": "layernorm"}, "as llama .* need norm=rmsnorm, it has norm=layernorm"),
+        ({"preset": "pico", "attention_bias": True}, "need attention_bias=False, it has attention_bias=True"),
+        ({"preset": "pico", "lm_head_bias": True}, "need lm_head_bias=False"),
+        ({"preset": "pico", "final_norm": False}, "need final_norm=True"),
+        ({"preset": "gpt2", "hidden_act": "gelu"}, "as gpt2 .* need hidden_act=gelu_tanh, it has hidden_act=gelu"),
+        ({"preset": "gpt2", "num_key_value_heads": 4}, "need num_key_value_heads=12, it has num_key_value_heads=4"),
+    ],
+)
+def test_shapes_that_nobody_knows_are_refused(tokenizer, tmp_path, changes, reason):
+    values = {"vocab_size": tokenizer.vocab_size, "num_hidden_layers": 0, **changes}
+    config = ModelConfig.preset(values.pop("preset"), **values)
+    for call in (export_gguf, export_transformers):
+        with pytest.raises(RgzError, match=reason):
+            call(Model(config), tokenizer, tmp_path / "m.gguf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_tokenizers_are_refused(small, tmp_path):
+    for call in (export_gguf, export_transformers):
+        with pytest.raises(RgzError, match=r"kind 'char'.*--tokenizer bpe"):
+            call(small, CharTokenizer(), tmp_path / "m.gguf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_were_rounded_are_refused(small, tokenizer, tmp_path):
+    small.save_pretrained(tmp_path / "run")
+    half = Model.from_pretrained(tmp_path / "run", "bfloat16")
+    for call in (export_gguf, export_transformers):
+        with pytest.raises(RgzError, match="read in 16 bits only"):
+            call(half, tokenizer, tmp_path / "m.gguf")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("value", [65520.0, -1e6, np.inf])
+def test_a_number_beyond_float16_is_refused(small, tokenizer, tmp_path, value):
+    small.parameters()["model.layers.0.mlp.down_proj.weight"][3, 5] = value
+    with pytest.raises(RgzError, match=r"'model.layers.0.mlp.down_proj.weight'.*take bfloat16"):
+        export_gguf(small, tokenizer, tmp_path / "m.gguf", dtype="float16")
+    assert not list(tmp_path.iterdir())
+    small.parameters()["model.layers.0.mlp.down_proj.weight"][3, 5] = 65519.0
+    export_gguf(small, tokenizer, tmp_path / "m.gguf", dtype="float16")
+
+
+def test_wrong_arguments_are_refused(small, tokenizer, tmp_path, monkeypatch):
+    with pytest.raises(RgzError, match="dtype 'int8'"):
+        export_gguf(small, tokenizer, tmp_path / "m.gguf", dtype="int8")
+    with pytest.raises(RgzError, match=r"cannot write .*: No such file"):
+        export_gguf(small, tokenizer, tmp_path / "none" / "m.gguf")
+    (tmp_path / "file").touch()
+    with pytest.raises(RgzError, match=r"cannot write .*file"):
+        export_transformers(small, tokenizer, tmp_path / "file")
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(RgzError, match=r"needs a package: pip install 'rgz\[gguf\]'"):
+        export_gguf(small, tokenizer, tmp_path / "m.gguf")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_model_of_ours_is_never_overwritten(small, tokenizer, tmp_path):
+    small.save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(RgzError, match="holds a model of rgz"):
+        export_transformers(small, tokenizer, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_broken_write_leaves_what_was_there(small, tokenizer, tmp_path, monkeypatch):
+    (tmp_path / "m.gguf").write_bytes(b"old")
+
+    def full(writer):
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    monkeypatch.setattr("gguf.GGUFWriter.write_tensors_to_file", full)
+    with pytest.raises(RgzError, match=r"cannot write .*the disk is full"):
+        export_gguf(small, tokenizer, tmp_path / "m.gguf")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
+    assert (tmp_path / "m.gguf").read_bytes() == b"old"
