@@ -45,6 +45,18 @@ def test_a_run_answers_under_its_name(serving, rgz, answering):
     assert said and answer["choices"][0]["message"]["content"] == said and not notices
 
 
+def test_it_sees_as_many_questions_as_the_run_was_taught_with(serving, answering):
+    talk = [{"role": role, "content": "你是谁？"} for role in ("user", "assistant", "user")]
+
+    def prompt_tokens(messages, *flags):
+        _, url, _ = serving(answering, *flags)
+        fields = {"model": "answering", "messages": messages, "max_tokens": 1}
+        return json.load(ask(f"{url}/chat/completions", **fields))["usage"]["prompt_tokens"]
+
+    alone = prompt_tokens(talk[:1])
+    assert prompt_tokens(talk) == alone < prompt_tokens(talk, "--turns", 2)  # it was taught single questions
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 def test_ctrl_c_ends_it_in_the_middle_of_an_answer(serving, trained):
     process, url, notices = serving(trained, "--greedy", "--max-new-tokens", 10_000_000)

@@ -137,7 +137,8 @@ def test_what_many_programs_send_changes_nothing(client):
 def test_the_model_is_listed(client):
     listed = json.load(client.send("GET", "/v1/models"))
     assert listed["object"] == "list" and [model["id"] for model in listed["data"]] == ["verses"]
-    assert json.load(client.send("GET", "/v1/models/verses")) == listed["data"][0]
+    for name in ("verses", "%76erses", "verses/", "verses?a=b"):
+        assert json.load(client.send("GET", f"/v1/models/{name}")) == listed["data"][0]
     assert client.send("GET", "/v1/models/other").status == 404
     assert json.load(client.send("GET", "/health")) == {"status": "ok"}
 
@@ -178,6 +179,30 @@ def test_one_connection_takes_many_requests(client):
         connection.request("POST", TEXT, json.dumps({"model": "verses", "prompt": "目"}))
         answers.append(json.load(connection.getresponse())["choices"])
     assert answers[0] == answers[1]
+
+
+def test_a_request_that_comes_during_an_answer_is_answered_next(client, monkeypatch):
+    written, begun, sent = Continuation.__iter__, threading.Event(), threading.Event()
+
+    def once_the_next_is_sent(self):
+        begun.set()
+        assert sent.wait(30)
+        yield from written(self)
+
+    monkeypatch.setattr(Continuation, "__iter__", once_the_next_is_sent)
+    head = f"POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+    with socket.create_connection(("127.0.0.1", client.server.server_port), timeout=30) as connection:
+        for prompt in "白日":
+            body = json.dumps({"model": "verses", "prompt": prompt})
+            connection.sendall(f"{head}{len(body)}\r\n\r\n{body}".encode())
+            assert begun.wait(30)
+        sent.set()
+        answers = []
+        for _ in range(2):
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            answers.append(json.load(response)["choices"])
+    assert answers == [client.ask(TEXT, prompt=prompt)[1]["choices"] for prompt in "白日"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

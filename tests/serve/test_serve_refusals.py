@@ -9,6 +9,7 @@ import pytest
 
 from rgz.errors import RgzError
 from rgz.serve import Reader, Server
+from rgz.serve.connection import Connection
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 
@@ -214,6 +215,14 @@ def test_a_body_that_breaks_off_is_no_request(client):
         connection.sendall(f"POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode())
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(100) == b""
+    client.server.shutdown()
+    assert any(f"POST {TEXT} - " in line and "the client has left" in line for line in client.log)
+
+
+def test_who_does_not_send_what_it_announced_is_not_waited_for(client, monkeypatch):
+    assert Connection.timeout == 60.0
+    monkeypatch.setattr(Connection, "timeout", 0.2)
+    assert spoken(client, f"POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode()) == b""
     client.server.shutdown()
     assert any(f"POST {TEXT} - " in line and "the client has left" in line for line in client.log)
 
