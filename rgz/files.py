@@ -33,20 +33,25 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield where to write what takes `path`'s place, whole and on the disk, if the block ends well.
+    """Yield where to write a file or make a folder that takes `path`'s place, whole, if the block ends well.
 
-    It is written aside in the same folder (a rename across file systems is a copy), fsynced, then renamed. Threads,
-    and processes of the same number in other containers, may write the same path at once: the last one stays.
+    It is written aside in the same folder (a rename across file systems is a copy), a file is fsynced, then it is
+    renamed. Threads, and processes of the same number in other containers, may write the same path at once: the last
+    one stays. To a folder only an empty one gives way.
     """
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield aside
-        with open(aside, "rb+") as file:
-            os.fsync(file.fileno())
+        if not aside.is_dir():
+            with open(aside, "rb+") as file:
+                os.fsync(file.fileno())
+        elif path.is_dir():
+            path.rmdir()  # POSIX would replace it, Windows not
         os.replace(aside, path)
-    except BaseException:  # Ctrl-C too must not leave the file aside behind
-        aside.unlink(missing_ok=True)
+    except BaseException:  # Ctrl-C too must not leave what is aside behind
+        if os.path.lexists(aside):
+            remove_tree(aside)
         raise
     fsync_folder(path.parent)
 

@@ -50,6 +50,13 @@ def need_path(name: str, value: str | os.PathLike[str]) -> Path:
     return Path(value)
 
 
+def need_file_name(name: str, value: str | os.PathLike[str]) -> Path:
+    """The path of something to be written; RgzError for what is none, and for a path without a last name, like `.`"""
+    path = need_path(name, value)
+    need_that(name, value, path.name not in ("", ".."), tr("the name of what is to be written"))
+    return path
+
+
 def is_path(value: object) -> bool:
     """Whether a system call would take it: no zero bytes, and nothing that the file system cannot spell."""
     spelled = os.fspath(value) if isinstance(value, str | os.PathLike) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 
 import click
 
@@ -13,7 +14,7 @@ from rgz.cli.runs import load_run, run_argument
 from rgz.config import DTYPES
 from rgz.errors import RgzError
 from rgz.messages import tr
-from rgz.strict import need_path
+from rgz.strict import need_file_name
 
 _FORMATS = ("gguf", "transformers")
 
@@ -44,32 +45,45 @@ def build() -> Command:
                 shown_default="float32",
                 help=tr("of gguf: what the weights are written as; 16 bits take half the room"),
             ),
-            Flag(["--overwrite"], is_flag=True, help=tr("replace what is there")),
+            Flag(["--overwrite"], is_flag=True, help=tr("of gguf: replace the file")),
         ],
         help=tr(
             "Only models trained with --tokenizer bpe, of the shape of Llama (presets pico to base) or GPT-2: other "
-            "programs know no others. Text and dialogues get the same tokens there as here. gguf needs a package: "
+            "programs know no others. Tokenizer and template of dialogues go along. gguf needs a package: "
             "pip install 'rgz[gguf]'."
         ),
         examples=(
             "rgz train my.txt -o runs/my --tokenizer bpe",
-            "rgz export runs/my && llama-cli -m runs/my/my.gguf",
+            "rgz export runs/my && llama-server -m runs/my/my.gguf",
             "rgz export runs/my --format transformers -o my-model",
         ),
     )
 
 
 def export(run: str, output: str | None, format: str, dtype: str, overwrite: bool) -> None:
-    from rgz.export import export_gguf, export_transformers
+    from rgz.export import export_gguf, export_transformers, need_new_folder
+
+    def check(path: Path) -> None:
+        """RgzError, before any work, for a name that cannot be meant and for what is there already."""
+        if format == "transformers":
+            need_new_folder(path)
+        elif path.suffix.lower() != ".gguf":
+            raise RgzError(tr("the name of the file must end in .gguf, got {path}", path=path))
+        elif path.is_dir() or (os.path.lexists(path) and not overwrite):
+            raise RgzError(
+                tr("{path} is there already; replace it with --overwrite, or choose another with -o", path=path)
+            )
 
     if format == "transformers" and dtype != "float32":
         raise RgzError(tr("--dtype is of --format gguf; the folder for transformers holds float32"))
+    if format == "transformers" and overwrite:
+        raise RgzError(tr("--overwrite is of --format gguf; remove the folder yourself, or choose another with -o"))
     if output is not None:
-        _check_output(format, output, overwrite)
+        check(need_file_name("--output", output))
     loaded = load_run(run)
     default = f"{loaded.run_name}.gguf" if format == "gguf" else "transformers"
-    path = output if output is not None else os.fspath(loaded.run / default)
-    _check_output(format, path, overwrite)
+    path = Path(output) if output is not None else loaded.run / default
+    check(path)
     if format == "gguf":
         notices = export_gguf(
             loaded.model, loaded.tokenizer, path, dtype=dtype, name=loaded.run_name, chat=loaded.answers
@@ -77,18 +91,9 @@ def export(run: str, output: str | None, format: str, dtype: str, overwrite: boo
     else:
         notices = export_transformers(loaded.model, loaded.tokenizer, path, chat=loaded.answers)
     say_all(notices)
-    command = (
-        f"llama-cli -m {shlex.quote(path)}" if format == "gguf" else f"AutoModelForCausalLM.from_pretrained({path!r})"
-    )
+    shown = os.fspath(path)
+    command = f"llama-server -m {shlex.quote(shown)}"
+    if format == "transformers":
+        command = f"AutoModelForCausalLM.from_pretrained({shown!r})"
     say(tr("load it: {command}", command=command))
-    result(path)
-
-
-def _check_output(format: str, output: str, overwrite: bool) -> None:
-    """RgzError, before any work, for a name that cannot be meant and for what is there already."""
-    path = need_path("--output", output)
-    if format == "gguf" and path.suffix.lower() != ".gguf":
-        raise RgzError(tr("the name of the file must end in .gguf, got {path}", path=output))
-    there = any(path.iterdir()) if format == "transformers" and path.is_dir() else path.exists()
-    if there and not overwrite:
-        raise RgzError(tr("{path} is there already; replace it with --overwrite, or choose another with -o", path=path))
+    result(shown)

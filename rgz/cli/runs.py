@@ -62,7 +62,8 @@ def load_run(path: str, dtype: str | None = None) -> LoadedRun:
 
     dtype : of the weights, see Model.from_pretrained.
     """
-    from rgz.generate import Model, check_vocabulary
+    from rgz.generate import Model
+    from rgz.models import check_vocabulary
     from rgz.text import load_tokenizer
     from rgz.train import RunDirectory, newest_whole
 

@@ -9,11 +9,12 @@ from rgz.config import ModelConfig
 from rgz.errors import RgzError
 from rgz.memory import Floats
 from rgz.messages import tr
-from rgz.models import Decoder
+from rgz.models import Decoder, check_vocabulary
+from rgz.strict import need_instance, need_that
 from rgz.text import BPETokenizer, Tokenizer
 
 _SHARED: dict[str, Any] = {"final_norm": True, "lm_head_bias": False}
-FAMILIES: dict[str, dict[str, Any]] = {
+_FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {
         "norm": "rmsnorm",
         "position": "rope",
@@ -31,9 +32,29 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-def family_of(config: ModelConfig) -> str:
+def need_exportable(model: Decoder, tokenizer: Tokenizer) -> tuple[str, BPETokenizer]:
+    """The family of the model and the tokenizer; RgzError for any that other programs cannot follow."""
+    need_instance("model", model, Decoder)
+    need_instance("tokenizer", tokenizer, Tokenizer)
+    family = _family_of(model.config)
+    if not isinstance(tokenizer, BPETokenizer):
+        raise RgzError(
+            tr(
+                "other programs cut texts by byte-level BPE, not as a tokenizer of the kind '{kind}' does; train the "
+                "model with --tokenizer bpe, or let rgz serve answer other programs",
+                kind=tokenizer.type,
+            )
+        )
+    check_vocabulary(model, tokenizer)
+    if not model.has_masters:
+        raise RgzError(tr("this model was read in 16 bits only; read it in float32 to export it"))
+    return family, tokenizer
+
+
+def _family_of(config: ModelConfig) -> str:
     """Return "llama" or "gpt2"; RgzError, which says what differs from the nearer one, for any other shape."""
-    wanted = {name: values | _SHARED for name, values in FAMILIES.items()}
+    need_that("num_hidden_layers", config.num_hidden_layers, config.num_hidden_layers > 0, ">= 1")
+    wanted = {name: values | _SHARED for name, values in _FAMILIES.items()}
     wanted["gpt2"]["num_key_value_heads"] = config.num_attention_heads
     others = {
         name: [field for field, value in values.items() if getattr(config, field) != value]
@@ -53,60 +74,51 @@ def family_of(config: ModelConfig) -> str:
     )
 
 
-def need_bpe(tokenizer: Tokenizer) -> BPETokenizer:
-    """RgzError for a tokenizer that other programs cannot do what it does."""
-    if isinstance(tokenizer, BPETokenizer):
-        return tokenizer
-    raise RgzError(
-        tr(
-            "other programs cut texts by byte-level BPE, not as a tokenizer of the kind '{kind}' does; train the model "
-            "with --tokenizer bpe, or let rgz serve answer other programs",
-            kind=tokenizer.type,
-        )
-    )
-
-
-def need_float32(model: Decoder) -> None:
-    if not model.has_masters:
-        raise RgzError(tr("this model was read in 16 bits only; read it in float32 to export it"))
-
-
 def token_text(tokenizer: BPETokenizer, token_id: int) -> str:
     """How a special token is spelt."""
     return tokenizer.token_bytes(token_id).decode()
 
 
-def differences(tokenizer: BPETokenizer, chat: bool, normalizes: bool) -> list[str]:
+def differences(tokenizer: BPETokenizer, chat: bool, *, llama_cpp: bool) -> list[str]:
     """What readers of the file will do otherwise than rgz, a sentence each.
 
-    chat : they are given dialogues. normalizes : they bring texts to the form that the tokenizer says.
+    chat : they are given dialogues. llama_cpp : the reader; the other is transformers.
     Ids that differ from those of training cost a model its quality: so this is for somebody to see.
     """
     found = []
-    if tokenizer.normalizer and not normalizes:
+    if tokenizer.normalizer and llama_cpp:
         found.append(
             tr(
                 "this tokenizer brings texts to {normalizer} first, llama.cpp does not: give it texts in that form",
                 normalizer=tokenizer.normalizer,
             )
         )
+    added = [token.content for token in tokenizer.added_tokens if not token.special]
+    if added and llama_cpp:
+        found.append(
+            tr(
+                "llama.cpp cuts the tokens added to this vocabulary out of texts by rules of its own (the longest "
+                "first, and some names end an answer): {names}",
+                names=" ".join(added[:8]) + (" ..." if len(added) > 8 else ""),
+            )
+        )
     if chat and not tokenizer.joins_prompts:
         found.append(
             tr(
-                "this tokenizer has no <|sep|> token, so other programs cut the edges of questions and answers "
-                "otherwise than in training"
+                "this tokenizer has no separator (<|sep|>, <sep> or [SEP]), so other programs cut the edges of "
+                "questions and answers otherwise than in training"
             )
         )
     return found
 
 
-def separate(model: Decoder) -> Iterator[tuple[str, Floats]]:
+def separate(model: Decoder, family: str) -> Iterator[tuple[str, Floats]]:
     """Yield the parameters under the names of transformers' Llama: q, k, v and gate, up each by itself.
 
     Those of GPT-2's shape, whose files hold q, k and v side by side too, are left as they are.
     """
     config = model.config
-    if family_of(config) == "gpt2":
+    if family == "gpt2":
         yield from model.parameters().items()
         return
     q, kv = config.num_attention_heads * config.head_dim, config.kv_heads * config.head_dim

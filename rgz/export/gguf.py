@@ -5,6 +5,7 @@ Source of the names: https://github.com/ggml-org/ggml, docs/gguf.md; the file is
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 
 from rgz.config import DTYPES, ModelConfig
 from rgz.errors import RgzError, reason_of
-from rgz.export.family import differences, family_of, need_bpe, need_float32, separate
+from rgz.export.family import differences, need_exportable, separate
 from rgz.files import atomic_path
 from rgz.memory import Floats, cast
 from rgz.messages import tr
 from rgz.models import Decoder
-from rgz.strict import need_path, unknown_name
+from rgz.strict import must_be, need_file_name, unknown_name
 from rgz.text import BPETokenizer, Tokenizer, jinja_template
 
 if TYPE_CHECKING:
@@ -43,15 +44,18 @@ _NAMES = {  # of the last part of a parameter's name, "weight" or "bias" left ou
 }
 _LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
 _PATTERNS = {"gpt2": "gpt-2", "qwen2": "qwen2"}  # llama.cpp's names of the ways to cut a text into pieces
-_FLOAT16_END = 65520.0  # what is rounded to infinity
+_EXPONENT = 0x7F80  # of bfloat16: all bits set in what is not finite
 
 
 def need_package() -> None:
     """RgzError where the package that writes GGUF is not installed."""
+    command = "pip install 'rgz[gguf]'"
     try:
         import gguf  # noqa: F401
-    except ImportError as error:
-        raise RgzError(tr("writing GGUF needs a package: {command}", command="pip install 'rgz[gguf]'")) from error
+    except ModuleNotFoundError as error:
+        if error.name == "gguf":
+            raise RgzError(tr("writing GGUF needs a package: {command}", command=command)) from error
+        raise RgzError(tr("the package gguf lacks {name}; {command}", name=error.name, command=command)) from error
 
 
 def export_gguf(
@@ -70,11 +74,13 @@ def export_gguf(
     chat : the model has learnt to answer: put the template of dialogues into the file.
     With float32 llama.cpp computes rgz's logits to 2e-5 of the largest from the same ids, if it keeps its cache in
     float32 too; to 5e-3 with its own cache in float16, and in GPT-2's shape, whose GELU it looks up in such a table.
-    RgzError where llama.cpp has no such shape or tokenizer, for a number beyond float16, and where the file cannot be
-    written.
+    RgzError where llama.cpp has no such shape or tokenizer, for a number that is not finite in that dtype, and where
+    the file cannot be written.
     """
-    path, family, bpe = need_path("path", path), family_of(model.config), need_bpe(tokenizer)
-    need_float32(model)
+    path = need_file_name("path", path)
+    family, bpe = need_exportable(model, tokenizer)
+    if not isinstance(name, str):
+        raise must_be("name", tr("a text"), name)
     if dtype not in DTYPES:
         raise unknown_name("dtype", str(dtype), DTYPES)
     need_package()
@@ -87,11 +93,11 @@ def export_gguf(
         with atomic_path(path) as aside:
             writer = GGUFWriter(aside, family)
             try:
-                writer.add_name(name)
+                writer.add_name(name.encode("utf-8", "replace").decode())  # a folder's may be no UTF-8
                 writer.add_file_type(types[dtype])
                 _add_shape(writer, family, model.config)
-                _add_tokenizer(writer, bpe, chat)
-                for parameter, array in separate(model):
+                _add_tokenizer(writer, bpe, model.config.vocab_size, chat)
+                for parameter, array in separate(model, family):
                     _add_tensor(writer, parameter, array, dtype, model.config)
                 writer.write_header_to_file()
                 writer.write_kv_data_to_file()
@@ -99,8 +105,10 @@ def export_gguf(
             finally:
                 writer.close()
     except OSError as error:
+        if error.errno is None:  # NumPy's, of fewer bytes written than there were
+            error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise RgzError(tr("cannot write {path}: {reason}", path=path, reason=reason_of(error))) from error
-    return differences(bpe, chat, normalizes=False)
+    return differences(bpe, chat, llama_cpp=True)
 
 
 def _add_shape(writer: GGUFWriter, family: str, config: ModelConfig) -> None:
@@ -119,10 +127,11 @@ def _add_shape(writer: GGUFWriter, family: str, config: ModelConfig) -> None:
     writer.add_rope_freq_base(config.rope_theta)
 
 
-def _add_tokenizer(writer: GGUFWriter, tokenizer: BPETokenizer, chat: bool) -> None:
+def _add_tokenizer(writer: GGUFWriter, tokenizer: BPETokenizer, vocab_size: int, chat: bool) -> None:
     from gguf import TokenType
 
-    types = [TokenType.NORMAL] * tokenizer.vocab_size
+    size = tokenizer.vocab_size
+    types = [TokenType.NORMAL] * size + [TokenType.UNUSED] * (vocab_size - size)  # as many as the model has
     for token in tokenizer.added_tokens:
         types[token.id] = TokenType.CONTROL if token.special else TokenType.USER_DEFINED
     file = tokenizer.to_dict()["model"]  # GGUF spells tokens and merges as a tokenizer.json does
@@ -130,7 +139,7 @@ def _add_tokenizer(writer: GGUFWriter, tokenizer: BPETokenizer, chat: bool) -> N
     spellings |= {token.id: token.content for token in tokenizer.added_tokens}
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(_PATTERNS[tokenizer.pattern])
-    writer.add_token_list([spellings[number] for number in range(tokenizer.vocab_size)])
+    writer.add_token_list([spellings.get(number, f"[PAD{number}]") for number in range(vocab_size)])
     writer.add_token_types(types)
     writer.add_token_merges(file["merges"])
     writer.add_bos_token_id(tokenizer.bos_id)
@@ -153,9 +162,16 @@ def _add_tensor(writer: GGUFWriter, parameter: str, array: Floats, dtype: str, c
         array = _interleaved(array, config.head_dim)
     wide = array.ndim == 1 or name == "position_embd" or dtype == "float32"
     values: NDArray[Any] = array if wide else cast(array, dtype)
-    if not wide and dtype == "float16" and np.abs(array).max() >= _FLOAT16_END:
-        raise RgzError(tr("'{name}' has numbers too large for float16; take bfloat16", name=parameter))
     raw = Type.BF16 if not wide and dtype == "bfloat16" else None
+    finite = np.isfinite(values) if raw is None else (values & _EXPONENT) != _EXPONENT
+    if not finite.all():
+        raise RgzError(
+            tr(
+                "'{name}' has numbers that are not finite in {dtype}; take another dtype, or an earlier checkpoint",
+                name=parameter,
+                dtype="float32" if wide else dtype,
+            )
+        )
     writer.add_tensor(f"{name}.{kind}", values, raw_dtype=raw)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from rgz.config import ModelConfig
 from rgz.errors import RgzError, reason_of
-from rgz.export.family import differences, family_of, need_bpe, need_float32, separate, token_text
-from rgz.files import read_json, write_text_atomic
+from rgz.export.family import differences, need_exportable, separate, token_text
+from rgz.files import atomic_path, write_text_atomic
 from rgz.memory import Floats
 from rgz.messages import tr
 from rgz.models import Decoder
 from rgz.safetensors import save_file
-from rgz.strict import need_path
+from rgz.strict import need_file_name
 from rgz.text import BPETokenizer, Tokenizer, jinja_template
 
 _GPT2 = {
@@ -36,38 +36,37 @@ _GPT2 = {
 def export_transformers(
     model: Decoder, tokenizer: Tokenizer, folder: str | os.PathLike[str], *, chat: bool = True
 ) -> list[str]:
-    """Write the folder, float32, and return what its readers will do otherwise than rgz, in words.
+    """Write a new folder, float32, whole or not at all, and return what its readers will do otherwise, in words.
 
     chat : the model has learnt to answer: add the template of dialogues.
-    The weights come last: a folder without model.safetensors is none. RgzError where transformers has no such shape or
-    tokenizer, and where the folder cannot be written.
+    RgzError where transformers has no such shape or tokenizer, where something is in the folder already, and where it
+    cannot be written.
     """
-    folder, family, bpe = need_path("folder", folder), family_of(model.config), need_bpe(tokenizer)
-    need_float32(model)
-    if (folder / "training_args.json").exists() or _is_ours(folder / "config.json"):
-        raise RgzError(tr("{path} holds a model of rgz, which would be lost; choose another folder", path=folder))
+    folder = need_file_name("folder", folder)
+    family, bpe = need_exportable(model, tokenizer)
+    need_new_folder(folder)
     names = _gpt2_names if family == "gpt2" else _same
-    tensors = dict(names(name, array) for name, array in separate(model))
+    tensors = dict(names(name, array) for name, array in separate(model, family))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, values in (
-            ("config.json", _config(family, model.config, bpe)),
-            ("tokenizer.json", {**bpe.to_dict(), "post_processor": _begins_with(bpe)}),
-            ("tokenizer_config.json", _tokenizer_config(bpe, model.config, chat)),
-        ):
-            write_text_atomic(folder / file, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
-        save_file(folder / "model.safetensors", tensors, {"format": "pt"})
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder) as aside:
+            aside.mkdir()
+            for file, values in (
+                ("config.json", _config(family, model.config, bpe)),
+                ("tokenizer.json", {**bpe.to_dict(), "post_processor": _begins_with(bpe)}),
+                ("tokenizer_config.json", _tokenizer_config(bpe, model.config, chat)),
+            ):
+                write_text_atomic(aside / file, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
+            save_file(aside / "model.safetensors", tensors, {"format": "pt"})
     except OSError as error:
         raise RgzError(tr("cannot write {path}: {reason}", path=folder, reason=reason_of(error))) from error
-    return differences(bpe, chat, normalizes=True)
+    return differences(bpe, chat, llama_cpp=False)
 
 
-def _is_ours(path: Path) -> bool:
-    try:
-        values = read_json(path)
-    except (OSError, ValueError):
-        return False
-    return isinstance(values, dict) and values.get("model_type") == "rgz"
+def need_new_folder(folder: Path) -> None:
+    """RgzError where something is there: of a folder that is half one model's, half another's, nobody could tell."""
+    if os.path.lexists(folder) and not (folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())):
+        raise RgzError(tr("{path} is there already; choose a new folder, or remove that one", path=folder))
 
 
 def _same(name: str, array: Floats) -> tuple[str, Floats]:

@@ -3,14 +3,13 @@
 from rgz.generate.chat import ChatSession, fitting_prompt
 from rgz.generate.model import Model
 from rgz.generate.sampling import Sampling
-from rgz.generate.stream import Continuation, check_vocabulary, generate, stream
+from rgz.generate.stream import Continuation, generate, stream
 
 __all__ = [
     "ChatSession",
     "Continuation",
     "Model",
     "Sampling",
-    "check_vocabulary",
     "fitting_prompt",
     "generate",
     "stream",

@@ -13,6 +13,7 @@ from rgz.generate.sampling import Sampling
 from rgz.generate.spelling import Spelling
 from rgz.generate.window import Window
 from rgz.messages import tr
+from rgz.models import check_vocabulary
 from rgz.models.decoder import Decoder
 from rgz.strict import need_integer
 from rgz.text.tokenizer import Tokenizer
@@ -133,18 +134,6 @@ def generate(
         n_threads=n_threads,
     )
     return "".join(map(tokenizer.stream(held=spelling.held(before)).push, ids))
-
-
-def check_vocabulary(model: Decoder, tokenizer: Tokenizer) -> None:
-    """Refuse a tokenizer with ids that the model does not have."""
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise RgzError(
-            tr(
-                "the tokenizer has {tokenizer} ids and the model {model}: they do not belong together",
-                tokenizer=tokenizer.vocab_size,
-                model=model.config.vocab_size,
-            )
-        )
 
 
 def prompt_ids(model: Decoder, tokenizer: Tokenizer, prompt: str | Sequence[int]) -> list[int]:

@@ -47,6 +47,10 @@ def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
         raise _unreadable(path, reason_of(error)) from None
     if not isinstance(values, dict):
         raise _unreadable(path, tr("not a table"))
+    if (kind := values.get("model_type", "rgz")) != "rgz":
+        raise RgzError(
+            tr("{path} is of a model '{kind}' for other programs; rgz reads its own only", path=path, kind=kind)
+        )
     with explained(about=path, remedy=_another_copy()):
         return ModelConfig.from_dict({key: value for key, value in values.items() if key != "model_type"})
 

@@ -4,9 +4,10 @@
     用户：question\\n助手：answer</s>用户：question\\n助手：answer</s>…
 
 What `rgz chat` has seen when it begins to answer is, id for id, what training showed before the answer: every piece
-is encoded by itself, so that no word reaches across a boundary. Byte-level BPE (`Tokenizer.joins_prompts`) encodes all
-that stands between two answers as one text, and closes it with `<|sep|>`. Programs that know BPE (llama.cpp,
-tokenizers) encode whatever lies between special tokens at once: so they come to the same ids.
+is encoded by itself, so that no word reaches across a boundary. Byte-level BPE that has a separator among its special
+tokens (`Tokenizer.joins_prompts`) encodes all that stands between two answers as one text, and closes it with
+`<|sep|>`: programs that know BPE (llama.cpp, tokenizers) encode whatever lies between special tokens at once, so they
+come to the same ids.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def jinja_template(tokenizer: Tokenizer) -> str:
         "{{ bos_token }}{% for message in messages %}"
         f'{{% if message["role"] == "system" %}}{{{{ "{SYSTEM}" + message["content"] + "\\n" }}}}'
         f'{{% elif message["role"] == "user" %}}{{{{ "{USER}" + message["content"] }}}}'
-        f'{{% else %}}{{{{ {answer} + message["content"] + eos_token }}}}{{% endif %}}{{% endfor %}}'
+        f'{{% elif message["role"] == "assistant" %}}{{{{ {answer} + message["content"] + eos_token }}}}'
+        '{% else %}{{ raise_exception("the roles are system, user and assistant") }}{% endif %}{% endfor %}'
         f"{{% if add_generation_prompt %}}{{{{ {answer} }}}}{{% endif %}}"
     )
 

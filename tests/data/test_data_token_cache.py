@@ -150,14 +150,14 @@ def test_encoding_is_what_its_number_in_the_key_says():
     """Where this fails, ids of old caches would be wrong: raise ENCODING, then put the new digest here."""
     tokenizers = [
         ByteTokenizer(), CharTokenizer("太阳"), WordTokenizer("太阳从", ["人工智能", "东方", "123"]),
-        BPETokenizer.train(["太阳从东方升起"] * 2, 270),
+        BPETokenizer.train(["用户：你好\n助手：您好吗"] * 2, 300),
     ]  # fmt: skip
     digest = hashlib.sha256()
     for tokenizer in tokenizers:
         data = encode_dataset(Dataset(TEXTS), tokenizer, mask_prompts=True)
         for name in ARRAYS:
             digest.update(getattr(data, name).tobytes())
-    assert (module.ENCODING, digest.hexdigest()[:16]) == (2, "c96eb3b7f5f6aa92")
+    assert (module.ENCODING, digest.hexdigest()[:16]) == (2, "c095487cc005390b")
 
 
 def test_a_file_under_another_key_is_not_taken(folder, tmp_path):

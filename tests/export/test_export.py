@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 
 import jinja2.sandbox
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from export.conftest import TEXTS
 from export.readers import gguf_logits, read_gguf, transformers_logits
-from gguf import GGUFReader, TokenType
+from gguf import GGUFReader, LlamaFileType, TokenType
 from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as tokenizer_models
 
@@ -18,7 +19,7 @@ from rgz import Model, ModelConfig
 from rgz.errors import RgzError
 from rgz.export import export_gguf, export_transformers
 from rgz.safetensors import load_file, read_header
-from rgz.text import BPETokenizer, CharTokenizer, encode_chat, encode_prompt, load_tokenizer
+from rgz.text import BPETokenizer, CharTokenizer, encode_chat, encode_prompt, jinja_template, load_tokenizer
 from rgz.text.byte_level import AddedToken
 
 TALK = [
@@ -28,6 +29,7 @@ TALK = [
     {"role": "user", "content": "？\n"},
     {"role": "assistant", "content": "：您好"},
 ]
+FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 # llama.cpp, src/llama-vocab.cpp: the expressions behind the names of tokenizer.ggml.pre
 PRE = {
     "gpt-2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
@@ -38,7 +40,11 @@ PRE = {
 
 @pytest.fixture
 def small(tokenizer):
-    return Model(ModelConfig.preset("pico", vocab_size=tokenizer.vocab_size, num_hidden_layers=1), seed=0)
+    return Model(pico(tokenizer.vocab_size), seed=0)
+
+
+def pico(vocab_size, **values):
+    return ModelConfig.preset("pico", **{"vocab_size": vocab_size, "num_hidden_layers": 1, **values})
 
 
 def gguf_tokenizer(path):
@@ -59,9 +65,14 @@ def gguf_tokenizer(path):
     return found, meta
 
 
+def refuse(message):
+    raise jinja2.TemplateError(message)
+
+
 def rendered(template, messages, **names):
     """As transformers renders it."""
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = refuse
     return environment.from_string(template).render(messages=messages, **names)
 
 
@@ -90,14 +101,15 @@ def test_matrices_are_rounded_to_16_bits_and_the_rest_is_not(model, tokenizer, t
         assert types[name] == ("F32" if wide else {"float16": "F16", "bfloat16": "BF16"}[dtype])
         expected = values if wide else values.astype(np.float32).astype(kind).astype(np.float64)
         assert np.array_equal(half[name], expected), name
+    kinds = [read_gguf(tmp_path / f"{name}.gguf")[0]["general.file_type"] for name in ("whole", "half")]
+    assert kinds == [LlamaFileType.ALL_F32, getattr(LlamaFileType, f"MOSTLY_{'BF' if dtype[0] == 'b' else 'F'}16")]
     assert 2 * (tmp_path / "half.gguf").stat().st_size < 1.4 * (tmp_path / "whole.gguf").stat().st_size
 
 
 @pytest.mark.parametrize("pattern", ["qwen2", "gpt2"])
-def test_gguf_holds_the_tokenizer(small, pattern, tmp_path):
-    tokenizer = BPETokenizer.train(TEXTS, small.config.vocab_size, pattern=pattern)
-    small = Model(ModelConfig.preset("pico", vocab_size=tokenizer.vocab_size, num_hidden_layers=1), seed=0)
-    export_gguf(small, tokenizer, tmp_path / "m.gguf")
+def test_gguf_holds_the_tokenizer(pattern, tmp_path):
+    tokenizer = BPETokenizer.train(TEXTS, 480, pattern=pattern)
+    export_gguf(Model(pico(tokenizer.vocab_size)), tokenizer, tmp_path / "m.gguf")
     theirs, meta = gguf_tokenizer(tmp_path / "m.gguf")
     for text in [*TEXTS, "", " a  b\t\n\n c", "\u3000中文 ABC123 ２３🙂", "We'LL it's"]:
         assert theirs.encode(text).ids == tokenizer.encode(text)
@@ -115,8 +127,9 @@ def test_tokens_that_are_cut_out_of_a_text_stay_such(tmp_path):
     size = plain.vocab_size
     added = [*plain.added_tokens, AddedToken(size, "<think>", special=False), AddedToken(size + 1, "《", special=False)]
     tokenizer = BPETokenizer(plain.vocab, plain.merges, added_tokens=added)
-    model = Model(ModelConfig.preset("pico", vocab_size=tokenizer.vocab_size, num_hidden_layers=1), seed=0)
-    export_gguf(model, tokenizer, tmp_path / "m.gguf")
+    said = export_gguf(Model(pico(tokenizer.vocab_size)), tokenizer, tmp_path / "m.gguf")
+    assert len(said) == 1 and said[0].endswith("<think> 《") and "rules of its own" in said[0]
+    assert export_transformers(Model(pico(tokenizer.vocab_size)), tokenizer, tmp_path / "folder") == []
     theirs, meta = gguf_tokenizer(tmp_path / "m.gguf")
     assert meta["tokenizer.ggml.token_type"][size:] == [TokenType.USER_DEFINED] * 2
     for text in ("你好<think>《西游记》</think>", TEXTS[2]):
@@ -124,12 +137,26 @@ def test_tokens_that_are_cut_out_of_a_text_stay_such(tmp_path):
     assert size in tokenizer.encode("a<think>") and size + 1 in tokenizer.encode(TEXTS[2])
 
 
-def test_gguf_says_what_the_model_is(small, tokenizer, tmp_path):
-    export_gguf(small, tokenizer, tmp_path / "m.gguf", name="小模型")
+@pytest.mark.parametrize("extra", [1, 70])
+def test_ids_that_no_token_has_are_unused_ones(tokenizer, tmp_path, extra):
+    size = tokenizer.vocab_size
+    export_gguf(Model(pico(size + extra)), tokenizer, tmp_path / "m.gguf")
+    meta, tensors = read_gguf(tmp_path / "m.gguf")
+    tokens = meta["tokenizer.ggml.tokens"]
+    assert len({*tokens}) == len(tokens) == len(tensors["token_embd.weight"]) == size + extra
+    assert meta["tokenizer.ggml.token_type"][size:] == [TokenType.UNUSED] * extra
+    for call in (export_gguf, export_transformers):
+        with pytest.raises(RgzError, match="do not belong together"):
+            call(Model(pico(size - 1)), tokenizer, tmp_path / "n.gguf")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
+
+
+def test_gguf_says_what_the_model_is(tokenizer, tmp_path):
+    config = pico(tokenizer.vocab_size, max_position_embeddings=96)
+    export_gguf(Model(config), tokenizer, tmp_path / "m.gguf", name="小\udcff模型")
     meta, _ = read_gguf(tmp_path / "m.gguf")
-    config = small.config
     expected = {
-        "general.name": "小模型",
+        "general.name": "小?模型",
         "general.file_type": 0,
         "llama.context_length": config.max_position_embeddings,
         "llama.embedding_length": config.hidden_size,
@@ -138,6 +165,14 @@ def test_gguf_says_what_the_model_is(small, tokenizer, tmp_path):
         "llama.vocab_size": tokenizer.vocab_size,
     }
     assert {name: meta[name] for name in expected} == expected
+
+
+def test_merges_reach_across_the_parts_of_a_prompt(tokenizer):
+    """Else the tests of dialogues would show nothing."""
+    parts = ["系统：", "要礼貌。", "\n", "用户：", "《西游记》是谁写的？", "\n助手："]
+    apart = [i for part in parts for i in tokenizer.encode(part)]
+    assert encode_prompt(tokenizer, TALK[:2]) == [tokenizer.bos_id, *tokenizer.encode("".join(parts)), tokenizer.sep_id]
+    assert tokenizer.encode("".join(parts)) != apart
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -157,11 +192,30 @@ def test_a_rendered_dialogue_has_the_ids_of_training(small, tokenizer, tmp_path,
             assert reader.encode(asked, add_special_tokens=False).ids == prompt
 
 
+def test_other_roles_are_refused_and_a_tokenizer_without_separator_gets_none(small, tokenizer, tmp_path):
+    template = jinja_template(tokenizer)
+    with pytest.raises(jinja2.TemplateError, match="the roles are"):
+        rendered(template, [{"role": "tool", "content": "x"}], bos_token="", eos_token="")
+    asked = {"add_generation_prompt": True, "bos_token": "<", "eos_token": ">"}
+    given = foreign(tokenizer)
+    assert rendered(jinja_template(given), TALK[1:4], **asked) == (
+        "<用户：《西游记》是谁写的？\n助手：“吴承恩”。\n\n>用户：？\n\n助手："
+    )
+
+
 def test_a_model_that_only_continues_has_no_template(small, tokenizer, tmp_path):
     export_gguf(small, tokenizer, tmp_path / "m.gguf", chat=False)
-    export_transformers(small, tokenizer, tmp_path, chat=False)
+    export_transformers(small, tokenizer, tmp_path / "folder", chat=False)
     assert "tokenizer.chat_template" not in read_gguf(tmp_path / "m.gguf")[0]
-    assert "chat_template" not in json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert json.loads((tmp_path / "folder/tokenizer_config.json").read_text(encoding="utf-8")) == {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<|bos|>",
+        "eos_token": "</s>",
+        "pad_token": "<|pad|>",
+        "model_max_length": 256,
+        "clean_up_tokenization_spaces": False,
+    }
+    assert {path.name for path in (tmp_path / "folder").iterdir()} == FILES
 
 
 def test_transformers_is_told_what_the_model_is(model, tokenizer, tmp_path):
@@ -174,6 +228,7 @@ def test_transformers_is_told_what_the_model_is(model, tokenizer, tmp_path):
         "eos_token_id": tokenizer.eos_id,
         "pad_token_id": tokenizer.pad_id,
         "dtype": "float32",
+        "torch_dtype": "float32",
     }
     if config.norm == "rmsnorm":
         expected |= {
@@ -181,10 +236,17 @@ def test_transformers_is_told_what_the_model_is(model, tokenizer, tmp_path):
             "architectures": ["LlamaForCausalLM"],
             "hidden_act": "silu",
             "hidden_size": config.hidden_size,
+            "num_hidden_layers": config.num_hidden_layers,
+            "num_attention_heads": config.num_attention_heads,
+            "num_key_value_heads": config.num_key_value_heads,
+            "rms_norm_eps": config.norm_eps,
+            "attention_bias": False,
+            "mlp_bias": False,
             "intermediate_size": config.intermediate_size,
             "head_dim": config.head_dim,
             "max_position_embeddings": config.max_position_embeddings,
             "rope_theta": config.rope_theta,
+            "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
         }
     else:
         expected |= {
@@ -192,11 +254,16 @@ def test_transformers_is_told_what_the_model_is(model, tokenizer, tmp_path):
             "architectures": ["GPT2LMHeadModel"],
             "activation_function": "gelu_new",
             "n_embd": config.hidden_size,
+            "n_layer": config.num_hidden_layers,
+            "n_head": config.num_attention_heads,
+            "layer_norm_epsilon": config.norm_eps,
+            "embd_pdrop": 0.0,
+            "attn_pdrop": 0.0,
             "n_inner": config.intermediate_size,
             "n_positions": config.max_position_embeddings,
             "resid_pdrop": config.dropout,
         }
-    assert {name: found[name] for name in expected} == expected
+    assert found == expected
 
 
 def test_transformers_begins_texts_as_training_does(small, tokenizer, tmp_path):
@@ -220,12 +287,12 @@ def foreign(tokenizer, normalizer=None):
 
 def test_what_readers_do_otherwise_is_said(tokenizer, tmp_path):
     given = foreign(tokenizer, "NFC")
-    model = Model(ModelConfig.preset("pico", vocab_size=given.vocab_size, num_hidden_layers=1), seed=0)
+    model = Model(pico(given.vocab_size))
     words = export_gguf(model, given, tmp_path / "m.gguf")
     assert len(words) == 2 and "NFC" in words[0] and "<|sep|>" in words[1]
     assert export_gguf(model, given, tmp_path / "m.gguf", chat=False) == words[:1]
-    assert export_transformers(model, given, tmp_path) == words[1:]
-    assert export_transformers(model, foreign(tokenizer), tmp_path, chat=False) == []
+    assert export_transformers(model, given, tmp_path / "a") == words[1:]
+    assert export_transformers(model, foreign(tokenizer), tmp_path / "b", chat=False) == []
 
 
 @pytest.mark.parametrize(
@@ -238,10 +305,12 @@ def test_what_readers_do_otherwise_is_said(tokenizer, tmp_path):
         ({"preset": "pico", "final_norm": False}, "need final_norm=True"),
         ({"preset": "gpt2", "hidden_act": "gelu"}, "as gpt2 .* need hidden_act=gelu_tanh, it has hidden_act=gelu"),
         ({"preset": "gpt2", "num_key_value_heads": 4}, "need num_key_value_heads=12, it has num_key_value_heads=4"),
+        ({"preset": "gpt2", "position": "rope", "mlp_bias": False}, "as gpt2 .* need position=learned mlp_bias=True"),
+        ({"preset": "pico", "num_hidden_layers": 0}, "num_hidden_layers must be >= 1, got 0"),
     ],
 )
 def test_shapes_that_nobody_knows_are_refused(tokenizer, tmp_path, changes, reason):
-    values = {"vocab_size": tokenizer.vocab_size, "num_hidden_layers": 0, **changes}
+    values = {"vocab_size": tokenizer.vocab_size, "num_hidden_layers": 1, "hidden_size": 48, **changes}
     config = ModelConfig.preset(values.pop("preset"), **values)
     for call in (export_gguf, export_transformers):
         with pytest.raises(RgzError, match=reason):
@@ -265,14 +334,21 @@ def test_weights_that_were_rounded_are_refused(small, tokenizer, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-@pytest.mark.parametrize("value", [65520.0, -1e6, np.inf])
-def test_a_number_beyond_float16_is_refused(small, tokenizer, tmp_path, value):
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        ("float16", 65520.0), ("float16", -1e6), ("float16", np.inf), ("float16", np.nan),
+        ("bfloat16", 3.4e38), ("bfloat16", -np.inf), ("bfloat16", np.nan), ("float32", np.inf), ("float32", np.nan),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_not_finite_are_refused(small, tokenizer, tmp_path, dtype, value):
     small.parameters()["model.layers.0.mlp.down_proj.weight"][3, 5] = value
-    with pytest.raises(RgzError, match=r"'model.layers.0.mlp.down_proj.weight'.*take bfloat16"):
-        export_gguf(small, tokenizer, tmp_path / "m.gguf", dtype="float16")
+    with pytest.raises(RgzError, match=rf"'model.layers.0.mlp.down_proj.weight' .* not finite in {dtype}; take"):
+        export_gguf(small, tokenizer, tmp_path / "m.gguf", dtype=dtype)
     assert not list(tmp_path.iterdir())
-    small.parameters()["model.layers.0.mlp.down_proj.weight"][3, 5] = 65519.0
-    export_gguf(small, tokenizer, tmp_path / "m.gguf", dtype="float16")
+    largest = {"float16": np.nextafter(np.float32(65520), 0), "bfloat16": 3.39e38, "float32": 3.4e38}[dtype]
+    small.parameters()["model.layers.0.mlp.down_proj.weight"][3, 5] = largest
+    export_gguf(small, tokenizer, tmp_path / "m.gguf", dtype=dtype)
 
 
 def test_wrong_arguments_are_refused(small, tokenizer, tmp_path, monkeypatch):
@@ -281,30 +357,76 @@ def test_wrong_arguments_are_refused(small, tokenizer, tmp_path, monkeypatch):
     with pytest.raises(RgzError, match=r"cannot write .*: No such file"):
         export_gguf(small, tokenizer, tmp_path / "none" / "m.gguf")
     (tmp_path / "file").touch()
-    with pytest.raises(RgzError, match=r"cannot write .*file"):
+    with pytest.raises(RgzError, match=r"file is there already"):
         export_transformers(small, tokenizer, tmp_path / "file")
+    with pytest.raises(RgzError, match=r"cannot write .*file"):
+        export_transformers(small, tokenizer, tmp_path / "file" / "folder")
+    with pytest.raises(RgzError, match="name must be a text, got 3"):
+        export_gguf(small, tokenizer, tmp_path / "m.gguf", name=3)
+    for call in (export_gguf, export_transformers):
+        for path in ("", ".", "..", "/"):
+            with pytest.raises(RgzError, match="must be the name of what is to be written"):
+                call(small, tokenizer, path)
+        with pytest.raises(RgzError, match=r"model must be rgz\.Decoder, got None"):
+            call(None, tokenizer, tmp_path / "m.gguf")
+        with pytest.raises(RgzError, match=r"tokenizer must be rgz\.Tokenizer, got None"):
+            call(small, None, tmp_path / "m.gguf")
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(RgzError, match=r"needs a package: pip install 'rgz\[gguf\]'"):
         export_gguf(small, tokenizer, tmp_path / "m.gguf")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_model_of_ours_is_never_overwritten(small, tokenizer, tmp_path):
-    small.save_pretrained(tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(RgzError, match="holds a model of rgz"):
-        export_transformers(small, tokenizer, tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+def test_a_package_that_is_not_whole_is_said(small, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gguf")
+    (tmp_path / "gguf.py").write_text("import sentencepiece_of_nobody")
+    with pytest.raises(RgzError, match="the package gguf lacks sentencepiece_of_nobody"):
+        export_gguf(small, tokenizer, tmp_path / "m.gguf")
+
+
+def test_only_an_empty_folder_is_written_to(small, tokenizer, tmp_path):
+    small.save_pretrained(tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    export_transformers(small, tokenizer, tmp_path / "empty")
+    for name in ("run", "empty"):
+        before = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        with pytest.raises(RgzError, match="is there already; choose a new folder"):
+            export_transformers(small, tokenizer, tmp_path / name)
+        assert {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} == before
+    with pytest.raises(RgzError, match=r"of a model 'llama' for other programs; rgz reads its own only"):
+        Model.from_pretrained(tmp_path / "empty")
+
+
+def test_what_comes_meanwhile_stays(small, tokenizer, tmp_path, monkeypatch):
+    def meanwhile(*arguments, **options):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "theirs").touch()
+
+    monkeypatch.setattr("rgz.export.transformers.save_file", meanwhile)
+    with pytest.raises(RgzError, match="cannot write"):
+        export_transformers(small, tokenizer, tmp_path / "folder")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "theirs"]
+
+
+def test_a_folder_is_whole_or_not_there(small, tokenizer, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    monkeypatch.setattr("rgz.export.transformers.save_file", full)
+    with pytest.raises(RgzError, match=r"cannot write .*folder: the disk is full"):
+        export_transformers(small, tokenizer, tmp_path / "folder")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_broken_write_leaves_what_was_there(small, tokenizer, tmp_path, monkeypatch):
     (tmp_path / "m.gguf").write_bytes(b"old")
 
     def full(writer):
-        raise OSError(errno.ENOSPC, "the disk is full")
+        raise OSError("512000 requested and 440288 written")  # what NumPy says of it
 
     monkeypatch.setattr("gguf.GGUFWriter.write_tensors_to_file", full)
-    with pytest.raises(RgzError, match=r"cannot write .*the disk is full"):
+    with pytest.raises(RgzError, match=rf"cannot write .*: {os.strerror(errno.ENOSPC)}"):
         export_gguf(small, tokenizer, tmp_path / "m.gguf")
     assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
     assert (tmp_path / "m.gguf").read_bytes() == b"old"

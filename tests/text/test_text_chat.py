@@ -68,6 +68,15 @@ def test_a_prompt_is_what_training_showed_before_each_answer(tokenizer, first):
         assert mask[len(prompt)] == 1 and mask[len(prompt) - 1] == 0
 
 
+def test_byte_pairs_reach_across_the_parts_of_a_prompt_but_not_into_an_answer():
+    tokenizer = TOKENIZERS[-1]
+    ids, _ = encode_chat(tokenizer, [user("你好"), assistant("您好！")])
+    joined, answer = tokenizer.encode("用户：你好\n助手："), tokenizer.encode("您好！")
+    assert ids == [tokenizer.bos_id, *joined, tokenizer.sep_id, *answer, tokenizer.eos_id]
+    apart = [i for part in ("用户：", "你好", "\n助手：") for i in tokenizer.encode(part)]
+    assert joined != apart and tokenizer.encode("\n助手：您好！") != tokenizer.encode("\n助手：") + answer
+
+
 def test_words_do_not_reach_across_the_template():
     tokenizer = WordTokenizer.train(["用户：手机\n助手：机器", "用户：手\n助手：手机"])
     ids, _ = encode_chat(tokenizer, [user("手"), assistant("机器")])
