@@ -1,4 +1,4 @@
-# all tests of the same wheel with the oldest NumPy and SciPy, under Python 3.12 and 3.13; some under the newest Python
+# all tests of the same wheel with the oldest NumPy, SciPy and gguf, under Python 3.12 and 3.13; some under the newest Python
 . "$CI_FOLDER/common.sh"
 wheel=$(echo "$SCRATCH"/dist/repaired/*.whl)
 
@@ -11,7 +11,7 @@ under() {
     (cd "$AWAY" && "$folder/bin/python" -P -m pytest -q)
 }
 
-under oldest python3 'numpy==1.26.*' 'scipy==1.11.*'
+under oldest python3 'numpy==1.26.*' 'scipy==1.11.*' 'gguf==0.16.*'
 for version in 3.12 3.13; do
     interpreter=$(ls -d "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python 2>/dev/null | tail -n 1)
     interpreter=${interpreter:-$(command -v "python$version" || true)}
