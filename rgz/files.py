@@ -37,7 +37,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     It is written aside in the same folder (a rename across file systems is a copy), a file is fsynced, then it is
     renamed. Threads, and processes of the same number in other containers, may write the same path at once: the last
-    one stays. To a folder only an empty one gives way.
+    one stays. A folder takes the place of nothing.
     """
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -46,8 +46,6 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         if not aside.is_dir():
             with open(aside, "rb+") as file:
                 os.fsync(file.fileno())
-        elif path.is_dir():
-            path.rmdir()  # POSIX would replace it, Windows not
         os.replace(aside, path)
     except BaseException:  # Ctrl-C too must not leave what is aside behind
         if os.path.lexists(aside):

@@ -28,7 +28,7 @@ def build() -> Command:
             Flag(
                 ["-o", "--output"],
                 metavar="PATH",
-                help=tr("file .gguf, or the folder for transformers"),
+                help=tr("file .gguf, or the new folder for transformers"),
                 shown_default="RUN/NAME.gguf, RUN/transformers",
             ),
             Flag(
@@ -69,7 +69,9 @@ def export(run: str, output: str | None, format: str, dtype: str, overwrite: boo
             need_new_folder(path)
         elif path.suffix.lower() != ".gguf":
             raise RgzError(tr("the name of the file must end in .gguf, got {path}", path=path))
-        elif path.is_dir() or (os.path.lexists(path) and not overwrite):
+        elif path.is_dir():
+            raise RgzError(tr("{path} is a folder; choose another name with -o", path=path))
+        elif os.path.lexists(path) and not overwrite:
             raise RgzError(
                 tr("{path} is there already; replace it with --overwrite, or choose another with -o", path=path)
             )

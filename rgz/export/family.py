@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from rgz.config import ModelConfig
 from rgz.errors import RgzError
 from rgz.memory import Floats
@@ -115,18 +117,22 @@ def differences(tokenizer: BPETokenizer, chat: bool, *, llama_cpp: bool) -> list
 def separate(model: Decoder, family: str) -> Iterator[tuple[str, Floats]]:
     """Yield the parameters under the names of transformers' Llama: q, k, v and gate, up each by itself.
 
-    Those of GPT-2's shape, whose files hold q, k and v side by side too, are left as they are.
+    Those of GPT-2's shape, whose files hold q, k and v side by side too, are left as they are. RgzError for numbers
+    that are not finite: nobody could use such a model.
     """
-    config = model.config
+    config, parameters = model.config, model.parameters()
+    for name, array in parameters.items():
+        if not np.isfinite(array).all():
+            raise RgzError(tr("'{name}' has numbers that are not finite; take an earlier checkpoint", name=name))
     if family == "gpt2":
-        yield from model.parameters().items()
+        yield from parameters.items()
         return
     q, kv = config.num_attention_heads * config.head_dim, config.kv_heads * config.head_dim
     parts = {
         "self_attn.qkv_proj": (("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)),
         "mlp.gate_up_proj": (("mlp.gate_proj", config.ffn_size), ("mlp.up_proj", config.ffn_size)),
     }
-    for name, array in model.parameters().items():
+    for name, array in parameters.items():
         fused = next((f for f in parts if f in name), None)
         if fused is None:
             yield name, array

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def export_gguf(
     chat : the model has learnt to answer: put the template of dialogues into the file.
     With float32 llama.cpp computes rgz's logits to 2e-5 of the largest from the same ids, if it keeps its cache in
     float32 too; to 5e-3 with its own cache in float16, and in GPT-2's shape, whose GELU it looks up in such a table.
-    RgzError where llama.cpp has no such shape or tokenizer, for a number that is not finite in that dtype, and where
+    RgzError where llama.cpp has no such shape or tokenizer, for numbers that are not finite in that dtype, and where
     the file cannot be written.
     """
     path = need_file_name("path", path)
@@ -137,9 +138,13 @@ def _add_tokenizer(writer: GGUFWriter, tokenizer: BPETokenizer, vocab_size: int,
     file = tokenizer.to_dict()["model"]  # GGUF spells tokens and merges as a tokenizer.json does
     spellings = {number: spelling for spelling, number in file["vocab"].items()}
     spellings |= {token.id: token.content for token in tokenizer.added_tokens}
+    taken = set(spellings.values())
+    for number in range(size, vocab_size):
+        names = (f"[PAD{number}{'_' * n}]" for n in count())
+        spellings[number] = next(name for name in names if name not in taken)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(_PATTERNS[tokenizer.pattern])
-    writer.add_token_list([spellings.get(number, f"[PAD{number}]") for number in range(vocab_size)])
+    writer.add_token_list([spellings[number] for number in range(vocab_size)])
     writer.add_token_types(types)
     writer.add_token_merges(file["merges"])
     writer.add_bos_token_id(tokenizer.bos_id)
@@ -167,9 +172,9 @@ def _add_tensor(writer: GGUFWriter, parameter: str, array: Floats, dtype: str, c
     if not finite.all():
         raise RgzError(
             tr(
-                "'{name}' has numbers that are not finite in {dtype}; take another dtype, or an earlier checkpoint",
+                "'{name}' has numbers too large for {dtype}; take another dtype",
                 name=parameter,
-                dtype="float32" if wide else dtype,
+                dtype=dtype,
             )
         )
     writer.add_tensor(f"{name}.{kind}", values, raw_dtype=raw)

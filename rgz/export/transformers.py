@@ -39,8 +39,8 @@ def export_transformers(
     """Write a new folder, float32, whole or not at all, and return what its readers will do otherwise, in words.
 
     chat : the model has learnt to answer: add the template of dialogues.
-    RgzError where transformers has no such shape or tokenizer, where something is in the folder already, and where it
-    cannot be written.
+    RgzError where transformers has no such shape or tokenizer, for numbers that are not finite, where the folder is
+    there already, and where it cannot be written.
     """
     folder = need_file_name("folder", folder)
     family, bpe = need_exportable(model, tokenizer)
@@ -65,7 +65,7 @@ def export_transformers(
 
 def need_new_folder(folder: Path) -> None:
     """RgzError where something is there: of a folder that is half one model's, half another's, nobody could tell."""
-    if os.path.lexists(folder) and not (folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())):
+    if os.path.lexists(folder):
         raise RgzError(tr("{path} is there already; choose a new folder, or remove that one", path=folder))
 
 

@@ -47,7 +47,7 @@ def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
         raise _unreadable(path, reason_of(error)) from None
     if not isinstance(values, dict):
         raise _unreadable(path, tr("not a table"))
-    if (kind := values.get("model_type", "rgz")) != "rgz":
+    if isinstance(kind := values.get("model_type"), str) and kind != "rgz":
         raise RgzError(
             tr("{path} is of a model '{kind}' for other programs; rgz reads its own only", path=path, kind=kind)
         )

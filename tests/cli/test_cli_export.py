@@ -66,9 +66,8 @@ def test_a_folder_for_transformers(rgz, bpe_run, bpe_chat, tmp_path):
     assert load_tokenizer(folder).encode("太阳") == load_tokenizer(bpe_chat).encode("太阳")
     assert rgz("export", bpe_chat, "--format", "transformers").exit_code == 1
     assert "chat_template" in (folder / "tokenizer_config.json").read_text()
-    (tmp_path / "empty").mkdir()
-    assert rgz("export", bpe_run, "--format", "transformers", "-o", tmp_path / "empty").exit_code == 0
-    assert "chat_template" not in (tmp_path / "empty/tokenizer_config.json").read_text()
+    assert rgz("export", bpe_run, "--format", "transformers", "-o", tmp_path / "new").exit_code == 0
+    assert "chat_template" not in (tmp_path / "new/tokenizer_config.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_a_folder_for_transformers(rgz, bpe_run, bpe_chat, tmp_path):
         (["--format", "transformers", "-o", "{run}/checkpoint-2"], "is there already; choose a new folder"),
         (["--format", "transformers", "-o", "x", "--overwrite"], "--overwrite is of --format gguf"),
         (["-o", ""], "--output must be the name"),
-        (["-o", "folder.gguf", "--overwrite"], "folder.gguf is there already"),
+        (["-o", "folder.gguf", "--overwrite"], "folder.gguf is a folder; choose another name"),
         (["-o", "link.GGUF"], "link.GGUF is there already"),
         (["-o", "none/x.gguf"], "cannot write none/x.gguf"),
     ],

@@ -83,10 +83,11 @@ def test_llama_cpp_computes_our_logits(model, tokenizer, ids, tmp_path):
 
 
 def test_transformers_computes_our_logits(model, tokenizer, ids, tmp_path):
-    assert export_transformers(model, tokenizer, tmp_path) == []
-    tensors = {name: array.astype(np.float64) for name, array in load_file(tmp_path / "model.safetensors").items()}
-    assert np.abs(transformers_logits(tmp_path, ids, tensors) - model(np.array([ids], np.int32))[0]).max() < 2e-5
-    assert read_header(tmp_path / "model.safetensors")[1] == {"format": "pt"}
+    folder = tmp_path / "folder"
+    assert export_transformers(model, tokenizer, folder) == []
+    tensors = {name: array.astype(np.float64) for name, array in load_file(folder / "model.safetensors").items()}
+    assert np.abs(transformers_logits(folder, ids, tensors) - model(np.array([ids], np.int32))[0]).max() < 2e-5
+    assert read_header(folder / "model.safetensors")[1] == {"format": "pt"}
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [("float16", np.float16), ("bfloat16", ml_dtypes.bfloat16)])
@@ -143,12 +144,24 @@ def test_ids_that_no_token_has_are_unused_ones(tokenizer, tmp_path, extra):
     export_gguf(Model(pico(size + extra)), tokenizer, tmp_path / "m.gguf")
     meta, tensors = read_gguf(tmp_path / "m.gguf")
     tokens = meta["tokenizer.ggml.tokens"]
+    assert tokens[size:] == [f"[PAD{size + n}]" for n in range(extra)]
     assert len({*tokens}) == len(tokens) == len(tensors["token_embd.weight"]) == size + extra
     assert meta["tokenizer.ggml.token_type"][size:] == [TokenType.UNUSED] * extra
     for call in (export_gguf, export_transformers):
         with pytest.raises(RgzError, match="do not belong together"):
             call(Model(pico(size - 1)), tokenizer, tmp_path / "n.gguf")
     assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
+
+
+def test_an_unused_token_has_a_name_that_no_other_has(tokenizer, tmp_path):
+    size = tokenizer.vocab_size
+    added = [*tokenizer.added_tokens, AddedToken(size, f"[PAD{size + 1}]")]
+    given = BPETokenizer(tokenizer.vocab, tokenizer.merges, added_tokens=added)
+    export_gguf(Model(pico(size + 2)), given, tmp_path / "m.gguf")
+    assert read_gguf(tmp_path / "m.gguf")[0]["tokenizer.ggml.tokens"][size:] == [
+        f"[PAD{size + 1}]",
+        f"[PAD{size + 1}_]",
+    ]
 
 
 def test_gguf_says_what_the_model_is(tokenizer, tmp_path):
@@ -219,8 +232,9 @@ def test_a_model_that_only_continues_has_no_template(small, tokenizer, tmp_path)
 
 
 def test_transformers_is_told_what_the_model_is(model, tokenizer, tmp_path):
-    export_transformers(model, tokenizer, tmp_path)
-    found, config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8")), model.config
+    folder = tmp_path / "folder"
+    export_transformers(model, tokenizer, folder)
+    found, config = json.loads((folder / "config.json").read_text(encoding="utf-8")), model.config
     expected = {
         "vocab_size": tokenizer.vocab_size,
         "tie_word_embeddings": config.tie_word_embeddings,
@@ -267,14 +281,15 @@ def test_transformers_is_told_what_the_model_is(model, tokenizer, tmp_path):
 
 
 def test_transformers_begins_texts_as_training_does(small, tokenizer, tmp_path):
-    export_transformers(small, tokenizer, tmp_path)
-    theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    folder = tmp_path / "folder"
+    export_transformers(small, tokenizer, folder)
+    theirs = Tokenizer.from_file(str(folder / "tokenizer.json"))
     for text in TEXTS[:3]:
         assert theirs.encode(text).ids == [tokenizer.bos_id, *tokenizer.encode(text)]
         assert theirs.decode(theirs.encode(text).ids) == text
     pair = theirs.encode(TEXTS[0], TEXTS[1]).ids
     assert pair == [tokenizer.bos_id, *tokenizer.encode(TEXTS[0]), *tokenizer.encode(TEXTS[1])]
-    assert load_tokenizer(tmp_path).encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
+    assert load_tokenizer(folder).encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
 
 
 def foreign(tokenizer, normalizer=None):
@@ -343,8 +358,16 @@ def test_weights_that_were_rounded_are_refused(small, tokenizer, tmp_path):
 )  # fmt: skip
 def test_numbers_that_are_not_finite_are_refused(small, tokenizer, tmp_path, dtype, value):
     small.parameters()["model.layers.0.mlp.down_proj.weight"][3, 5] = value
-    with pytest.raises(RgzError, match=rf"'model.layers.0.mlp.down_proj.weight' .* not finite in {dtype}; take"):
+    said = (
+        f"too large for {dtype}; take another"
+        if np.isfinite(value)
+        else "that are not finite; take an earlier checkpoint"
+    )
+    with pytest.raises(RgzError, match=f"'model.layers.0.mlp.down_proj.weight' has numbers {said}"):
         export_gguf(small, tokenizer, tmp_path / "m.gguf", dtype=dtype)
+    if not np.isfinite(value):
+        with pytest.raises(RgzError, match=said):
+            export_transformers(small, tokenizer, tmp_path / "folder")
     assert not list(tmp_path.iterdir())
     largest = {"float16": np.nextafter(np.float32(65520), 0), "bfloat16": 3.39e38, "float32": 3.4e38}[dtype]
     small.parameters()["model.layers.0.mlp.down_proj.weight"][3, 5] = largest
@@ -385,17 +408,17 @@ def test_a_package_that_is_not_whole_is_said(small, tokenizer, tmp_path, monkeyp
         export_gguf(small, tokenizer, tmp_path / "m.gguf")
 
 
-def test_only_an_empty_folder_is_written_to(small, tokenizer, tmp_path):
+def test_only_a_new_folder_is_written_to(small, tokenizer, tmp_path):
     small.save_pretrained(tmp_path / "run")
     (tmp_path / "empty").mkdir()
-    export_transformers(small, tokenizer, tmp_path / "empty")
-    for name in ("run", "empty"):
+    export_transformers(small, tokenizer, tmp_path / "a" / "new")
+    for name in ("run", "empty", "a/new"):
         before = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
         with pytest.raises(RgzError, match="is there already; choose a new folder"):
             export_transformers(small, tokenizer, tmp_path / name)
         assert {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} == before
     with pytest.raises(RgzError, match=r"of a model 'llama' for other programs; rgz reads its own only"):
-        Model.from_pretrained(tmp_path / "empty")
+        Model.from_pretrained(tmp_path / "a" / "new")
 
 
 def test_what_comes_meanwhile_stays(small, tokenizer, tmp_path, monkeypatch):

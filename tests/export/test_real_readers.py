@@ -50,13 +50,14 @@ def test_llama_cpp(model, tokenizer, ids, logits, tmp_path, dtype, bound):
 def test_transformers(model, tokenizer, ids, logits, tmp_path):
     transformers = pytest.importorskip("transformers", reason="the tier 'readers' installs it")
     torch = pytest.importorskip("torch", reason="the tier 'readers' installs it")
-    export_transformers(model, tokenizer, tmp_path)
-    theirs, report = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
+    folder = tmp_path / "folder"
+    export_transformers(model, tokenizer, folder)
+    theirs, report = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
     assert not any(report.values()), report
     with torch.no_grad():
         found = theirs(torch.tensor([ids])).logits[0].numpy()
     assert np.abs(found - logits).max() < 2e-5 * np.abs(logits).max()
-    cut = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    cut = transformers.AutoTokenizer.from_pretrained(folder)
     for text in [*TEXTS, *ODD]:
         assert cut(text).input_ids == [tokenizer.bos_id, *tokenizer.encode(text)]
         assert cut.decode(tokenizer.encode(text)) == text
