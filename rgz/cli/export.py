@@ -80,12 +80,13 @@ def export(run: str, output: str | None, format: str, dtype: str, overwrite: boo
         raise RgzError(tr("--dtype is of --format gguf; the folder for transformers holds float32"))
     if format == "transformers" and overwrite:
         raise RgzError(tr("--overwrite is of --format gguf; remove the folder yourself, or choose another with -o"))
-    if output is not None:
-        check(need_file_name("--output", output))
+    path = None if output is None else need_file_name("--output", output)
+    if path is not None:
+        check(path)
     loaded = load_run(run)
-    default = f"{loaded.run_name}.gguf" if format == "gguf" else "transformers"
-    path = Path(output) if output is not None else loaded.run / default
-    check(path)
+    if path is None:
+        path = loaded.run / (f"{loaded.run_name}.gguf" if format == "gguf" else "transformers")
+        check(path)
     if format == "gguf":
         notices = export_gguf(
             loaded.model, loaded.tokenizer, path, dtype=dtype, name=loaded.run_name, chat=loaded.answers

@@ -76,11 +76,6 @@ def _family_of(config: ModelConfig) -> str:
     )
 
 
-def token_text(tokenizer: BPETokenizer, token_id: int) -> str:
-    """How a special token is spelt."""
-    return tokenizer.token_bytes(token_id).decode()
-
-
 def differences(tokenizer: BPETokenizer, chat: bool, *, llama_cpp: bool) -> list[str]:
     """What readers of the file will do otherwise than rgz, a sentence each.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from importlib import import_module
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -48,11 +49,11 @@ _PATTERNS = {"gpt2": "gpt-2", "qwen2": "qwen2"}  # llama.cpp's names of the ways
 _EXPONENT = 0x7F80  # of bfloat16: all bits set in what is not finite
 
 
-def need_package() -> None:
+def _need_package() -> None:
     """RgzError where the package that writes GGUF is not installed."""
     command = "pip install 'rgz[gguf]'"
     try:
-        import gguf  # noqa: F401
+        import_module("gguf")
     except ModuleNotFoundError as error:
         if error.name == "gguf":
             raise RgzError(tr("writing GGUF needs a package: {command}", command=command)) from error
@@ -84,7 +85,7 @@ def export_gguf(
         raise must_be("name", tr("a text"), name)
     if dtype not in DTYPES:
         raise unknown_name("dtype", str(dtype), DTYPES)
-    need_package()
+    _need_package()
     from gguf import GGUFWriter, LlamaFileType
 
     types = {
@@ -165,17 +166,15 @@ def _add_tensor(writer: GGUFWriter, parameter: str, array: Floats, dtype: str, c
     name = f"blk.{layer[1]}.{_NAMES[layer[2]]}" if layer else _NAMES[where]
     if name.endswith((".attn_q", ".attn_k")):
         array = _interleaved(array, config.head_dim)
-    wide = array.ndim == 1 or name == "position_embd" or dtype == "float32"
-    values: NDArray[Any] = array if wide else cast(array, dtype)
-    raw = Type.BF16 if not wide and dtype == "bfloat16" else None
+    if array.ndim == 1 or name == "position_embd" or dtype == "float32":
+        writer.add_tensor(f"{name}.{kind}", array)
+        return
+    values: NDArray[Any] = cast(array, dtype)
+    raw = Type.BF16 if dtype == "bfloat16" else None  # which NumPy has no type of
     finite = np.isfinite(values) if raw is None else (values & _EXPONENT) != _EXPONENT
     if not finite.all():
         raise RgzError(
-            tr(
-                "'{name}' has numbers too large for {dtype}; take another dtype",
-                name=parameter,
-                dtype=dtype,
-            )
+            tr("'{name}' has numbers too large for {dtype}; take another dtype", name=parameter, dtype=dtype)
         )
     writer.add_tensor(f"{name}.{kind}", values, raw_dtype=raw)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rgz.config import ModelConfig
 from rgz.errors import RgzError, reason_of
-from rgz.export.family import differences, need_exportable, separate, token_text
+from rgz.export.family import differences, need_exportable, separate
 from rgz.files import atomic_path, write_text_atomic
 from rgz.memory import Floats
 from rgz.messages import tr
@@ -45,8 +45,9 @@ def export_transformers(
     folder = need_file_name("folder", folder)
     family, bpe = need_exportable(model, tokenizer)
     need_new_folder(folder)
-    names = _gpt2_names if family == "gpt2" else _same
-    tensors = dict(names(name, array) for name, array in separate(model, family))
+    tensors = dict(separate(model, family))
+    if family == "gpt2":
+        tensors = dict(_gpt2_names(name, array) for name, array in tensors.items())
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder) as aside:
@@ -67,10 +68,6 @@ def need_new_folder(folder: Path) -> None:
     """RgzError where something is there: of a folder that is half one model's, half another's, nobody could tell."""
     if os.path.lexists(folder):
         raise RgzError(tr("{path} is there already; choose a new folder, or remove that one", path=folder))
-
-
-def _same(name: str, array: Floats) -> tuple[str, Floats]:
-    return name, array
 
 
 def _gpt2_names(name: str, array: Floats) -> tuple[str, Floats]:
@@ -128,18 +125,22 @@ def _config(family: str, config: ModelConfig, tokenizer: BPETokenizer) -> dict[s
 def _tokenizer_config(tokenizer: BPETokenizer, config: ModelConfig, chat: bool) -> dict[str, Any]:
     values: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": token_text(tokenizer, tokenizer.bos_id),
-        "eos_token": token_text(tokenizer, tokenizer.eos_id),
-        "pad_token": token_text(tokenizer, tokenizer.pad_id),
+        "bos_token": _spelt(tokenizer, tokenizer.bos_id),
+        "eos_token": _spelt(tokenizer, tokenizer.eos_id),
+        "pad_token": _spelt(tokenizer, tokenizer.pad_id),
         "model_max_length": config.max_position_embeddings,
         "clean_up_tokenization_spaces": False,
     }
     return values | {"chat_template": jinja_template(tokenizer)} if chat else values
 
 
+def _spelt(tokenizer: BPETokenizer, token_id: int) -> str:
+    return tokenizer.decode([token_id], skip_special_tokens=False)
+
+
 def _begins_with(tokenizer: BPETokenizer) -> dict[str, Any]:
     """The post-processor that puts the beginning of a text before it, as in training."""
-    bos = token_text(tokenizer, tokenizer.bos_id)
+    bos = _spelt(tokenizer, tokenizer.bos_id)
     first = {"SpecialToken": {"id": bos, "type_id": 0}}
     texts = [{"Sequence": {"id": name, "type_id": n}} for n, name in enumerate("AB")]
     return {

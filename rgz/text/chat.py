@@ -69,7 +69,7 @@ def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int
 
 def jinja_template(tokenizer: Tokenizer) -> str:
     """The template in the language in which transformers, llama.cpp and others keep it."""
-    sep = tokenizer.token_bytes(tokenizer.sep_id).decode() if tokenizer.joins_prompts else ""
+    sep = tokenizer.decode([tokenizer.sep_id], skip_special_tokens=False) if tokenizer.joins_prompts else ""
     answer = json.dumps(ASSISTANT + sep, ensure_ascii=False)
     return (
         "{{ bos_token }}{% for message in messages %}"

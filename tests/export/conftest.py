@@ -44,3 +44,12 @@ def model(request, tokenizer):
 @pytest.fixture
 def ids(tokenizer):
     return [tokenizer.bos_id, *tokenizer.encode("".join(TEXTS[:3]))][:60]
+
+
+def pico(vocab_size, **values):
+    return ModelConfig.preset("pico", **{"vocab_size": vocab_size, "num_hidden_layers": 1, **values})
+
+
+@pytest.fixture
+def small(tokenizer):
+    return Model(pico(tokenizer.vocab_size), seed=0)
